@@ -1,0 +1,115 @@
+import { defineConfig } from 'oxlint';
+
+/** The rooms of `src/` that each room may import (docs/architecture.md); a room may always import itself. */
+const rooms: Readonly<Record<string, readonly string[]>> = {
+  lib: [],
+  domain: ['lib'],
+  queues: ['lib'],
+  jobs: ['lib', 'domain', 'queues'],
+  workers: ['lib', 'domain', 'queues', 'jobs'],
+  api: ['lib', 'domain', 'queues', 'jobs'],
+  client: ['lib', 'queues'],
+  cli: ['lib', 'domain', 'queues', 'jobs'],
+};
+
+/** Libraries that may be imported only in the named folders. */
+const homes: Record<string, readonly string[]> = {
+  bullmq: ['src/queues', 'src/workers/runtime'],
+  'pg-boss': ['src/queues/maintenance'],
+  'node-cron': ['src/queues/schedules'],
+  openai: ['src/lib/openai'],
+  fastify: ['src/api'],
+  commander: ['src/cli'],
+};
+
+const everyRoom = Object.keys(rooms);
+
+const restrictedImports = (folder: string, room?: string): ['error', object] => {
+  const paths = Object.entries(homes)
+    .filter(([, folders]) => !folders.some((home) => folder === home || folder.startsWith(`${home}/`)))
+    .map(([name, folders]) => ({ name, message: `${name} is imported only in ${folders.join(' and ')}` }));
+  const typesOnly = {
+    regex: '^(\\.\\./)+platform\\.ts',
+    allowTypeImports: true,
+    message: 'platform.ts is imported as a type only',
+  };
+  const allowed = room ? [room, ...(rooms[room] ?? [])] : everyRoom;
+  const forbidden = everyRoom.filter((other) => !allowed.includes(other));
+  const patterns =
+    room && forbidden.length > 0
+      ? [
+          {
+            regex: `^(\\.\\./)+(${forbidden.join('|')})/`,
+            message: `${room} may import ${allowed.join(', ')} only`,
+          },
+        ]
+      : [];
+  const jobsSeam =
+    room === 'jobs'
+      ? [
+          {
+            regex: '^(\\.\\./)+queues/(?!define-job\\.ts|handle\\.ts|outcome\\.ts)',
+            message: 'jobs import queues/define-job.ts, handle.ts and outcome.ts only',
+          },
+        ]
+      : [];
+  return [
+    'error',
+    {
+      paths,
+      patterns: [...patterns, ...jobsSeam, ...(room && room !== 'workers' && room !== 'cli' ? [typesOnly] : [])],
+    },
+  ];
+};
+
+const roomOverrides = Object.keys(rooms).map((room) => ({
+  files: [`src/${room}/**`],
+  rules: { 'no-restricted-imports': restrictedImports(`src/${room}`, room) },
+}));
+
+const homeOverrides = [...new Set(Object.values(homes).flat())]
+  .filter((folder) => folder.split('/').length > 2)
+  .map((folder) => ({
+    files: [`${folder}/**`],
+    rules: { 'no-restricted-imports': restrictedImports(folder, folder.split('/')[1]) },
+  }));
+
+export default defineConfig({
+  plugins: ['typescript', 'unicorn', 'oxc', 'import', 'node', 'promise', 'vitest'],
+  categories: { correctness: 'error', suspicious: 'error' },
+  env: { node: true },
+  ignorePatterns: ['dist', 'node_modules', '.treadle', 'src/lib/postgres/schema.generated.ts'],
+  rules: {
+    'typescript/no-explicit-any': 'error',
+    'typescript/no-non-null-assertion': 'error',
+    'typescript/consistent-type-imports': 'error',
+    'typescript/no-floating-promises': 'error',
+    'typescript/switch-exhaustiveness-check': 'error',
+    'node/no-process-env': 'error',
+    'import/no-cycle': 'error',
+    'oxc/no-barrel-file': ['error', { threshold: 0 }],
+    'max-lines': ['error', { max: 300, skipBlankLines: true, skipComments: true }],
+    'max-lines-per-function': ['error', { max: 60, skipBlankLines: true, skipComments: true }],
+    'no-console': 'error',
+    'no-await-in-loop': 'off',
+    'typescript/no-unnecessary-type-parameters': 'off',
+    'no-restricted-imports': restrictedImports('src'),
+  },
+  overrides: [
+    ...roomOverrides,
+    ...homeOverrides,
+    {
+      files: ['src/lib/config/**', 'test/**', 'bench/**', 'scripts/**', '*.ts'],
+      rules: { 'node/no-process-env': 'off' },
+    },
+    {
+      files: ['test/**', 'bench/**', 'scripts/**'],
+      rules: {
+        'max-lines-per-function': 'off',
+        'typescript/no-unsafe-type-assertion': 'off',
+        'no-console': 'off',
+        'no-restricted-imports': 'off',
+      },
+    },
+  ],
+});

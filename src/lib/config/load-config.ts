@@ -1,0 +1,189 @@
+import os from 'node:os';
+import path from 'node:path';
+import { z } from 'zod';
+import { AppError } from '../errors/app-error.ts';
+import { parseApiKeys, type ConfiguredKey } from './api-keys.ts';
+import { parseRetention, type Retention } from './retention.ts';
+
+export const roles = ['api', 'worker', 'scheduler'] as const;
+export type Role = (typeof roles)[number];
+
+export interface Config {
+  readonly database: {
+    /** Undefined means the embedded Postgres of `dataDir`. */
+    readonly url: string | undefined;
+    readonly directUrl: string | undefined;
+    readonly replicaUrl: string | undefined;
+    readonly poolSize: number;
+    readonly statementTimeoutMs: number;
+  };
+  readonly redis: { readonly url: string | undefined; readonly cacheUrl: string | undefined };
+  readonly queueBackend: 'redis' | 'postgres';
+  readonly openai: { readonly apiKey: string | undefined; readonly baseUrl: string | undefined };
+  readonly embedding: { readonly model: string; readonly dimensions: number };
+  readonly http: {
+    readonly host: string;
+    readonly port: number;
+    readonly healthPort: number | undefined;
+    readonly maxBodyBytes: number;
+  };
+  readonly dataDir: string;
+  readonly roles: readonly Role[];
+  /** Queues this process works on; undefined means all. */
+  readonly queues: readonly string[] | undefined;
+  /** Jobs run at once per queue; undefined leaves each queue's own. */
+  readonly concurrency: number | undefined;
+  readonly migrate: 'auto' | 'refuse';
+  readonly retention: Retention;
+  readonly apiKeys: readonly ConfiguredKey[];
+  readonly shutdownGraceMs: number;
+  readonly logLevel: 'trace' | 'debug' | 'info' | 'warn' | 'error' | 'fatal' | 'silent';
+}
+
+const blankAsUnset = (value: unknown): unknown =>
+  typeof value === 'string' && value.trim() === '' ? undefined : value;
+const optional = <T extends z.ZodType>(schema: T) => z.preprocess(blankAsUnset, schema.optional());
+const withDefault = <T extends z.ZodType>(schema: T, value: z.output<T>) =>
+  z.preprocess(blankAsUnset, schema.optional()).transform((given): z.output<T> => given ?? value);
+
+const urlOf = (protocols: readonly string[]) =>
+  z.string().refine((text) => URL.canParse(text) && protocols.includes(new URL(text).protocol), {
+    message: `must be a URL that starts with ${protocols.map((protocol) => `${protocol}//`).join(' or ')}`,
+  });
+const postgresUrl = urlOf(['postgres:', 'postgresql:']);
+const redisProtocols = ['redis:', 'rediss:', 'redis+sentinel:'];
+const redisUrl = z
+  .string()
+  .refine(
+    (text) =>
+      text
+        .split(',')
+        .every((part) => URL.canParse(part.trim()) && redisProtocols.includes(new URL(part.trim()).protocol)),
+    {
+      message:
+        'must be a URL that starts with redis://, rediss:// or redis+sentinel://; several, comma-separated, make a Cluster',
+    },
+  );
+const integer = (min: number, max: number) =>
+  z.string().transform((text, context) => {
+    const value = /^\d+$/.test(text.trim()) ? Number(text) : Number.NaN;
+    if (value >= min && value <= max) return value;
+    context.addIssue({ code: 'custom', message: `must be a whole number from ${min} to ${max}` });
+    return z.NEVER;
+  });
+const list = z.string().transform((text) =>
+  text
+    .split(',')
+    .map((part) => part.trim())
+    .filter(Boolean),
+);
+const roleList = list.pipe(
+  z.array(z.enum(roles, { message: `must be a comma-separated list of ${roles.join(', ')}` })).min(1),
+);
+
+const variables = z.object({
+  DATABASE_URL: optional(postgresUrl),
+  DATABASE_DIRECT_URL: optional(postgresUrl),
+  DATABASE_REPLICA_URL: optional(postgresUrl),
+  DATABASE_POOL_SIZE: withDefault(integer(2, 1_000), 20),
+  DATABASE_STATEMENT_TIMEOUT_MS: withDefault(integer(0, 86_400_000), 30_000),
+  REDIS_URL: optional(redisUrl),
+  REDIS_CACHE_URL: optional(redisUrl),
+  TREADLE_QUEUE_BACKEND: optional(z.enum(['redis', 'postgres'], { message: 'must be redis or postgres' })),
+  OPENAI_API_KEY: optional(z.string()),
+  OPENAI_BASE_URL: optional(urlOf(['http:', 'https:'])),
+  TREADLE_EMBEDDING_MODEL: withDefault(z.string(), 'text-embedding-3-small'),
+  TREADLE_EMBEDDING_DIMENSIONS: withDefault(integer(8, 4_096), 1_536),
+  TREADLE_HOST: withDefault(z.string(), '127.0.0.1'),
+  TREADLE_PORT: withDefault(integer(0, 65_535), 4_700),
+  TREADLE_HEALTH_PORT: optional(integer(0, 65_535)),
+  TREADLE_DATA_DIR: withDefault(z.string(), '.treadle'),
+  TREADLE_ROLES: withDefault(roleList, [...roles]),
+  TREADLE_QUEUES: optional(list.pipe(z.array(z.string()).min(1))),
+  TREADLE_CONCURRENCY: optional(integer(1, 10_000)),
+  TREADLE_MIGRATE: optional(z.enum(['auto', 'refuse'], { message: 'must be auto or refuse' })),
+  TREADLE_RETENTION: withDefault(parseRetention, parseRetention.parse('')),
+  TREADLE_API_KEYS: withDefault(parseApiKeys, []),
+  TREADLE_MAX_BODY_BYTES: withDefault(integer(1_024, 1_073_741_824), 1_048_576),
+  TREADLE_SHUTDOWN_GRACE_MS: withDefault(integer(0, 3_600_000), 25_000),
+  LOG_LEVEL: withDefault(
+    z.enum(['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'], {
+      message: 'must be trace, debug, info, warn, error, fatal or silent',
+    }),
+    'info',
+  ),
+});
+type Variables = z.output<typeof variables>;
+
+const faultsAcross = (env: Variables): { variable: string; message: string }[] => {
+  const found: { variable: string; message: string }[] = [];
+  if (env.TREADLE_QUEUE_BACKEND === 'redis' && env.REDIS_URL === undefined) {
+    found.push({ variable: 'REDIS_URL', message: 'must be set when TREADLE_QUEUE_BACKEND is redis' });
+  }
+  for (const variable of ['DATABASE_DIRECT_URL', 'DATABASE_REPLICA_URL'] as const) {
+    if (env[variable] !== undefined && env.DATABASE_URL === undefined) {
+      found.push({ variable, message: 'needs DATABASE_URL as well' });
+    }
+  }
+  return found;
+};
+
+const refuse = (faults: readonly { variable: string; message: string }[]): never => {
+  throw new AppError(
+    'CONFIGURATION_ERROR',
+    `the configuration has ${faults.length === 1 ? 'a fault' : `${faults.length} faults`}:\n${faults.map((fault) => `  ${fault.variable} ${fault.message}`).join('\n')}`,
+    { faults: [...faults] },
+  );
+};
+
+const deepFreeze = <T>(value: T): T => {
+  if (typeof value === 'object' && value !== null && !Object.isFrozen(value)) {
+    for (const inner of Object.values(value)) deepFreeze(inner);
+    Object.freeze(value);
+  }
+  return value;
+};
+
+const expandHome = (folder: string): string => path.resolve(folder.replace(/^~(?=\/|$)/, os.homedir()));
+
+/**
+ * Reads the whole configuration from `env`, once. Pure: nothing is opened or written.
+ * @throws AppError CONFIGURATION_ERROR listing every fault by variable name; values are never repeated.
+ */
+export const loadConfig = (env: Readonly<Record<string, string | undefined>>): Config => {
+  const parsed = variables.safeParse(env);
+  if (!parsed.success) {
+    return refuse(parsed.error.issues.map((issue) => ({ variable: String(issue.path[0]), message: issue.message })));
+  }
+  const read = parsed.data;
+  const faults = faultsAcross(read);
+  if (faults.length > 0) return refuse(faults);
+  return deepFreeze<Config>({
+    database: {
+      url: read.DATABASE_URL,
+      directUrl: read.DATABASE_DIRECT_URL ?? read.DATABASE_URL,
+      replicaUrl: read.DATABASE_REPLICA_URL ?? read.DATABASE_URL,
+      poolSize: read.DATABASE_POOL_SIZE,
+      statementTimeoutMs: read.DATABASE_STATEMENT_TIMEOUT_MS,
+    },
+    redis: { url: read.REDIS_URL, cacheUrl: read.REDIS_CACHE_URL ?? read.REDIS_URL },
+    queueBackend: read.TREADLE_QUEUE_BACKEND ?? (read.REDIS_URL ? 'redis' : 'postgres'),
+    openai: { apiKey: read.OPENAI_API_KEY, baseUrl: read.OPENAI_BASE_URL },
+    embedding: { model: read.TREADLE_EMBEDDING_MODEL, dimensions: read.TREADLE_EMBEDDING_DIMENSIONS },
+    http: {
+      host: read.TREADLE_HOST,
+      port: read.TREADLE_PORT,
+      healthPort: read.TREADLE_HEALTH_PORT,
+      maxBodyBytes: read.TREADLE_MAX_BODY_BYTES,
+    },
+    dataDir: expandHome(read.TREADLE_DATA_DIR),
+    roles: read.TREADLE_ROLES,
+    queues: read.TREADLE_QUEUES,
+    concurrency: read.TREADLE_CONCURRENCY,
+    migrate: read.TREADLE_MIGRATE ?? (read.DATABASE_URL === undefined ? 'auto' : 'refuse'),
+    retention: read.TREADLE_RETENTION,
+    apiKeys: read.TREADLE_API_KEYS,
+    shutdownGraceMs: read.TREADLE_SHUTDOWN_GRACE_MS,
+    logLevel: read.LOG_LEVEL,
+  });
+};

@@ -1,0 +1,24 @@
+import type pg from 'pg';
+
+/** Numbers of Treadle's session-level advisory locks: the class (`TRDL` in ASCII) and one number a use. */
+const lockClass = 0x5452444c;
+export const advisoryLocks = { migrations: 1, relay: 2, dataDirectory: 3, maintenance: 4, contracts: 5 } as const;
+export type AdvisoryLock = (typeof advisoryLocks)[keyof typeof advisoryLocks];
+
+/** Takes the lock for the life of this connection if nobody has it. */
+export const tryLock = async (client: pg.ClientBase, lock: AdvisoryLock): Promise<boolean> => {
+  const { rows } = await client.query<{ locked: boolean }>('SELECT pg_try_advisory_lock($1, $2) AS locked', [
+    lockClass,
+    lock,
+  ]);
+  return rows[0]?.locked === true;
+};
+
+/** Waits for the lock, and keeps it for the life of this connection. */
+export const waitForLock = async (client: pg.ClientBase, lock: AdvisoryLock): Promise<void> => {
+  await client.query('SELECT pg_advisory_lock($1, $2)', [lockClass, lock]);
+};
+
+export const unlock = async (client: pg.ClientBase, lock: AdvisoryLock): Promise<void> => {
+  await client.query('SELECT pg_advisory_unlock($1, $2)', [lockClass, lock]);
+};

@@ -1,0 +1,14 @@
+import { Kysely, PostgresDialect, type PostgresPool, type PostgresPoolClient } from 'kysely';
+import type pg from 'pg';
+import type { DB } from './schema.generated.ts';
+
+/** Kysely over a pool; every statement may run on another connection. */
+export const kyselyOver = (pool: pg.Pool): Kysely<DB> =>
+  new Kysely<DB>({ dialect: new PostgresDialect({ pool }) }).withSchema('treadle');
+
+/** Kysely on one connection whose transaction somebody else opens and ends. */
+export const kyselyOn = (client: pg.ClientBase): Kysely<DB> => {
+  const connection: PostgresPoolClient = { query: client.query.bind(client), release: () => undefined };
+  const pool: PostgresPool = { connect: () => Promise.resolve(connection), end: () => Promise.resolve(), options: {} };
+  return new Kysely<DB>({ dialect: new PostgresDialect({ pool }) }).withSchema('treadle');
+};

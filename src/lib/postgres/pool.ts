@@ -1,0 +1,54 @@
+import { Client, Pool, TypeOverrides } from 'pg';
+import type { Log } from '../log/create-log.ts';
+
+export interface PoolOptions {
+  readonly url: string;
+  readonly max: number;
+  readonly statementTimeoutMs: number;
+  readonly applicationName: string;
+  /** Settings of every connection; leave out for servers behind pgbouncer, which refuses them. */
+  readonly searchPath?: string;
+}
+
+const int8Oid = 20;
+
+/** Reads bigint as number: Treadle's counters and sizes stay far below 2^53. */
+const createTypes = (): TypeOverrides => {
+  const types = new TypeOverrides();
+  types.setTypeParser(int8Oid, Number);
+  return types;
+};
+
+/**
+ * A pool with Treadle's limits: 20 s to get a connection (10 s of them to connect), 30 s idle, 1 h of life. Idle
+ * connections that break are logged and replaced, never thrown.
+ */
+export const createPool = (options: PoolOptions, log: Log): Pool => {
+  const pool = new Pool({
+    connectionString: options.url,
+    max: options.max,
+    connectionTimeoutMillis: 20_000,
+    idleTimeoutMillis: 30_000,
+    maxLifetimeSeconds: 3_600,
+    statement_timeout: options.statementTimeoutMs === 0 ? undefined : options.statementTimeoutMs,
+    application_name: options.applicationName,
+    keepAlive: true,
+    types: createTypes(),
+    ...(options.searchPath === undefined ? {} : { options: `-c search_path=${options.searchPath} -c jit=off` }),
+  });
+  pool.on('error', (error) => log.warn({ event: 'postgres.idle-connection-lost', err: error }));
+  return pool;
+};
+
+/** A connection of its own, for LISTEN, session locks and what else must not go through pgbouncer. The caller ends it. */
+export const connectDirect = async (url: string, applicationName: string): Promise<Client> => {
+  const client = new Client({
+    connectionString: url,
+    application_name: applicationName,
+    keepAlive: true,
+    connectionTimeoutMillis: 10_000,
+    types: createTypes(),
+  });
+  await client.connect();
+  return client;
+};

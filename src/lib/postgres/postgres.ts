@@ -1,0 +1,71 @@
+import type { Kysely } from 'kysely';
+import type pg from 'pg';
+import type { Log } from '../log/create-log.ts';
+import { kyselyOver } from './kysely.ts';
+import { connectDirect, createPool } from './pool.ts';
+import type { Queryable } from './queryable.ts';
+import type { DB } from './schema.generated.ts';
+import { TransactionRunner, type Transaction, type TransactionOptions, type TransactionStats } from './transaction.ts';
+
+export interface PostgresOptions {
+  readonly url: string;
+  /** Around pgbouncer, for LISTEN and session locks; `url` where there is none. */
+  readonly directUrl: string;
+  readonly poolSize: number;
+  readonly statementTimeoutMs: number;
+  readonly applicationName: string;
+}
+
+export interface ConnectionStatus {
+  readonly size: number;
+  readonly active: number;
+  readonly idle: number;
+  readonly waiting: number;
+}
+
+/** One process' way to Postgres: a pool, Kysely over it, transactions, and connections of their own on request. */
+export class Postgres implements Queryable {
+  readonly db: Kysely<DB>;
+  readonly pool: pg.Pool;
+  readonly directUrl: string;
+  readonly #applicationName: string;
+  readonly #transactions: TransactionRunner;
+
+  constructor(options: PostgresOptions, log: Log) {
+    this.pool = createPool({ ...options, max: options.poolSize }, log);
+    this.db = kyselyOver(this.pool);
+    this.directUrl = options.directUrl;
+    this.#applicationName = options.applicationName;
+    this.#transactions = new TransactionRunner(this.pool);
+  }
+
+  query<R extends pg.QueryResultRow>(
+    text: string,
+    values?: unknown[],
+  ): Promise<{ rows: R[]; rowCount: number | null }> {
+    return this.pool.query<R>(text, values);
+  }
+
+  /** See {@link TransactionRunner.run}. */
+  transaction<T>(fn: (tx: Transaction) => Promise<T>, options?: TransactionOptions): Promise<T> {
+    return this.#transactions.run(fn, options);
+  }
+
+  getStats(): ReadonlyMap<string, TransactionStats> {
+    return this.#transactions.getStats();
+  }
+
+  /** A connection of its own that bypasses pgbouncer. The caller ends it. */
+  connectDirect(purpose: string): Promise<pg.Client> {
+    return connectDirect(this.directUrl, `${this.#applicationName}:${purpose}`);
+  }
+
+  getConnectionStatus(): ConnectionStatus {
+    const { totalCount, idleCount, waitingCount } = this.pool;
+    return { size: totalCount, active: totalCount - idleCount, idle: idleCount, waiting: waitingCount };
+  }
+
+  async close(): Promise<void> {
+    await this.pool.end();
+  }
+}

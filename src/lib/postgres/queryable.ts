@@ -1,0 +1,12 @@
+import type pg from 'pg';
+
+/**
+ * The least that Treadle asks of a connection: a pool, a client, or the caller's own open transaction of any library
+ * that answers node-postgres' `query`.
+ */
+export interface Queryable {
+  query<R extends pg.QueryResultRow = pg.QueryResultRow>(
+    text: string,
+    values?: unknown[],
+  ): Promise<{ rows: R[]; rowCount: number | null }>;
+}

@@ -1,0 +1,93 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import type pg from 'pg';
+import type { Log } from '../log/create-log.ts';
+import type { Postgres } from './postgres.ts';
+
+type Listener = (payload: string) => void;
+
+/**
+ * LISTEN for a whole process on one connection of its own. When the connection breaks it is made again, and every
+ * listener's `onReconnect` runs, because notifications in between are lost: whoever listens must look for itself then.
+ */
+export class Subscription {
+  readonly #postgres: Postgres;
+  readonly #log: Log;
+  readonly #listeners = new Map<string, Set<Listener>>();
+  readonly #onReconnect = new Set<() => void>();
+  readonly #closing = new AbortController();
+  #connecting: Promise<pg.Client | undefined> | undefined;
+
+  constructor(postgres: Postgres, log: Log) {
+    this.#postgres = postgres;
+    this.#log = log;
+  }
+
+  /** Calls `listener` for each notification on `channel`; resolves once it listens. Answers how to stop. */
+  async listen(channel: string, listener: Listener, onReconnect?: () => void): Promise<() => Promise<void>> {
+    const listeners = this.#listeners.get(channel) ?? new Set<Listener>();
+    listeners.add(listener);
+    this.#listeners.set(channel, listeners);
+    if (onReconnect) this.#onReconnect.add(onReconnect);
+    const client = await this.#client();
+    await client?.query(`LISTEN ${channel}`);
+    return async () => {
+      listeners.delete(listener);
+      if (onReconnect) this.#onReconnect.delete(onReconnect);
+      if (listeners.size === 0 && this.#listeners.get(channel) === listeners) {
+        this.#listeners.delete(channel);
+        const open = await this.#connecting;
+        await open?.query(`UNLISTEN ${channel}`).catch(() => undefined);
+      }
+    };
+  }
+
+  async close(): Promise<void> {
+    this.#closing.abort();
+    const client = await this.#connecting?.catch(() => undefined);
+    client?.removeAllListeners('end');
+    await client?.end();
+  }
+
+  #client(): Promise<pg.Client | undefined> {
+    this.#connecting ??= this.#connect();
+    return this.#connecting;
+  }
+
+  async #connect(): Promise<pg.Client | undefined> {
+    for (let attempt = 0; !this.#closing.signal.aborted; attempt += 1) {
+      try {
+        return await this.#open();
+      } catch (error) {
+        this.#log.warn({ event: 'postgres.listen-failed', err: error });
+        await delay(Math.min(5_000, 100 * 2 ** attempt), undefined, { signal: this.#closing.signal }).catch(
+          () => undefined,
+        );
+      }
+    }
+    return undefined;
+  }
+
+  async #open(): Promise<pg.Client> {
+    const client = await this.#postgres.connectDirect('listen');
+    client.on('error', (error) => this.#log.warn({ event: 'postgres.listen-lost', err: error }));
+    client.on('notification', ({ channel, payload }) => {
+      for (const listener of this.#listeners.get(channel) ?? []) listener(payload ?? '');
+    });
+    try {
+      for (const channel of this.#listeners.keys()) await client.query(`LISTEN ${channel}`);
+    } catch (error) {
+      await client.end().catch(() => undefined);
+      throw error;
+    }
+    client.once('end', () => this.#reconnect());
+    return client;
+  }
+
+  #reconnect(): void {
+    if (this.#closing.signal.aborted) return;
+    this.#connecting = this.#connect().then((client) => {
+      for (const tell of this.#onReconnect) tell();
+      return client;
+    });
+  }
+}

@@ -1,0 +1,149 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import type { Kysely } from 'kysely';
+import type pg from 'pg';
+import { isConflictOfTransactions, isConnectionError, toAppError } from '../errors/classify.ts';
+import { kyselyOn } from './kysely.ts';
+import type { Queryable } from './queryable.ts';
+import type { DB } from './schema.generated.ts';
+
+export type Isolation = 'read committed' | 'repeatable read' | 'serializable';
+
+export interface TransactionOptions {
+  readonly isolation?: Isolation;
+  /** How often the whole transaction is run again after a conflict or a connection lost before COMMIT was sent. */
+  readonly maxRetries?: number;
+  readonly timeoutMs?: number;
+  /** Groups the statistics. */
+  readonly name?: string;
+}
+
+/** An open transaction. Everything done through it commits or rolls back as one. */
+export interface Transaction extends Queryable {
+  readonly db: Kysely<DB>;
+  /** A savepoint: if `fn` throws, only what it did is undone, and the error goes on to the caller. */
+  nested<T>(fn: (tx: Transaction) => Promise<T>): Promise<T>;
+}
+
+export interface TransactionStats {
+  readonly committed: number;
+  readonly rolledBack: number;
+  readonly retried: number;
+  readonly totalMs: number;
+}
+
+class OpenTransaction implements Transaction {
+  readonly #client: pg.PoolClient;
+  readonly #depth: number;
+  #db: Kysely<DB> | undefined;
+
+  constructor(client: pg.PoolClient, depth: number) {
+    this.#client = client;
+    this.#depth = depth;
+  }
+
+  get db(): Kysely<DB> {
+    this.#db ??= kyselyOn(this.#client);
+    return this.#db;
+  }
+
+  query<R extends pg.QueryResultRow>(
+    text: string,
+    values?: unknown[],
+  ): Promise<{ rows: R[]; rowCount: number | null }> {
+    return this.#client.query<R>(text, values);
+  }
+
+  async nested<T>(fn: (tx: Transaction) => Promise<T>): Promise<T> {
+    const savepoint = `treadle_${this.#depth + 1}`;
+    await this.#client.query(`SAVEPOINT ${savepoint}`);
+    try {
+      const result = await fn(new OpenTransaction(this.#client, this.#depth + 1));
+      await this.#client.query(`RELEASE SAVEPOINT ${savepoint}`);
+      return result;
+    } catch (error) {
+      await this.#client.query(`ROLLBACK TO SAVEPOINT ${savepoint}`);
+      throw error;
+    }
+  }
+}
+
+/** Runs transactions on a pool and counts them by name. */
+export class TransactionRunner {
+  readonly #pool: pg.Pool;
+  readonly #stats = new Map<string, TransactionStats>();
+
+  constructor(pool: pg.Pool) {
+    this.#pool = pool;
+  }
+
+  /**
+   * Runs `fn` in a transaction: commits when it returns, rolls back when it throws. Serialization failures, deadlocks
+   * and connections lost before COMMIT are run again up to `maxRetries` times (3), so `fn` may run more than once.
+   * @throws whatever `fn` throws; driver errors as AppError.
+   */
+  async run<T>(fn: (tx: Transaction) => Promise<T>, options: TransactionOptions = {}): Promise<T> {
+    const { maxRetries = 3, name = 'unnamed' } = options;
+    const startedAt = performance.now();
+    for (let attempt = 0; ; attempt += 1) {
+      const outcome = await this.#attempt(fn, options);
+      if (outcome.ok) {
+        this.#count(name, { committed: 1, rolledBack: 0, retried: attempt, totalMs: performance.now() - startedAt });
+        return outcome.value;
+      }
+      if (!outcome.mayRunAgain || attempt >= maxRetries) {
+        this.#count(name, { committed: 0, rolledBack: 1, retried: attempt, totalMs: performance.now() - startedAt });
+        throw outcome.mayRunAgain ? toAppError(outcome.error) : outcome.error;
+      }
+      await delay(10 * 2 ** attempt * (0.5 + Math.random()));
+    }
+  }
+
+  /** Counts since the start, by transaction name. */
+  getStats(): ReadonlyMap<string, TransactionStats> {
+    return this.#stats;
+  }
+
+  async #attempt<T>(
+    fn: (tx: Transaction) => Promise<T>,
+    { isolation = 'read committed', timeoutMs = 30_000 }: TransactionOptions,
+  ): Promise<{ ok: true; value: T } | { ok: false; error: unknown; mayRunAgain: boolean }> {
+    let client: pg.PoolClient;
+    try {
+      client = await this.#pool.connect();
+    } catch (error) {
+      return { ok: false, error, mayRunAgain: isConnectionError(error) };
+    }
+    let committing = false;
+    let broken: Error | undefined;
+    try {
+      const limit = Math.max(1, Math.ceil(timeoutMs));
+      await client.query(
+        `BEGIN ISOLATION LEVEL ${isolation}; SET LOCAL statement_timeout = ${limit}; SET LOCAL idle_in_transaction_session_timeout = ${limit}`,
+      );
+      const value = await fn(new OpenTransaction(client, 0));
+      committing = true;
+      await client.query('COMMIT');
+      return { ok: true, value };
+    } catch (error) {
+      const mayRunAgain = isConflictOfTransactions(error) || (!committing && isConnectionError(error));
+      // A client whose ROLLBACK fails holds an unknown transaction: it must not go back into the pool.
+      broken = await client.query('ROLLBACK').then(
+        () => undefined,
+        (failure: Error) => failure,
+      );
+      return { ok: false, error, mayRunAgain };
+    } finally {
+      client.release(broken);
+    }
+  }
+
+  #count(name: string, add: TransactionStats): void {
+    const sum = this.#stats.get(name) ?? { committed: 0, rolledBack: 0, retried: 0, totalMs: 0 };
+    this.#stats.set(name, {
+      committed: sum.committed + add.committed,
+      rolledBack: sum.rolledBack + add.rolledBack,
+      retried: sum.retried + add.retried,
+      totalMs: sum.totalMs + add.totalMs,
+    });
+  }
+}

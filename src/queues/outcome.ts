@@ -1,0 +1,31 @@
+/** What came of one attempt. Handlers return one; what they throw becomes one (an unknown error is `retryable`). */
+export type Outcome<R = unknown> =
+  | { readonly kind: 'completed'; readonly result: R }
+  | { readonly kind: 'retryable'; readonly error: unknown; readonly afterMs: number | undefined }
+  | { readonly kind: 'permanent'; readonly error: unknown }
+  | { readonly kind: 'rate-limited'; readonly afterMs: number }
+  | { readonly kind: 'deferred'; readonly until: Date }
+  | { readonly kind: 'await-children' }
+  | { readonly kind: 'interrupted' }
+  | { readonly kind: 'cancelled' };
+
+/** The job is done; `result` is kept with it. */
+export const completed = <R>(result: R): Outcome<R> => ({ kind: 'completed', result });
+/** The attempt failed and another may succeed: after the contract's backoff, or after `afterMs`. */
+export const retryable = (error: unknown, afterMs?: number): Outcome<never> => ({ kind: 'retryable', error, afterMs });
+/** No attempt can succeed: the job becomes a dead letter. */
+export const permanent = (error: unknown): Outcome<never> => ({ kind: 'permanent', error });
+/** Somebody else's limit is reached: run again after `afterMs`; costs no attempt. */
+export const rateLimited = (afterMs: number): Outcome<never> => ({ kind: 'rate-limited', afterMs });
+/** Not yet: run again at `until`; costs no attempt. */
+export const deferred = (until: Date): Outcome<never> => ({ kind: 'deferred', until });
+
+/** Thrown by a handler, deep down, to end the attempt with the given outcome. */
+export class OutcomeError extends Error {
+  override readonly name = 'OutcomeError';
+  readonly outcome: Outcome<never>;
+  constructor(outcome: Outcome<never>) {
+    super(`the attempt ended as ${outcome.kind}`);
+    this.outcome = outcome;
+  }
+}
