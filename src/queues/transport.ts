@@ -1,0 +1,90 @@
+/** What lies in a queue for one job, whichever transport carries it. */
+export interface Envelope {
+  readonly payload: Readonly<Record<string, unknown>>;
+  readonly tenant: string;
+  readonly attemptsMade: number;
+  readonly attemptsAllowed: number;
+  readonly timeoutMs: number;
+  /** How often the job went back to the ledger before; see treadle.jobs.returns. */
+  readonly returns: number;
+  /** False for a job that was enqueued straight to the queue and has no row in the ledger. */
+  readonly tracked: boolean;
+}
+
+export interface QueueItem {
+  readonly id: string;
+  readonly name: string;
+  readonly envelope: Envelope;
+}
+
+/** The id of a job in its queue: the ledger's, and after a return the number of the return as well. */
+export const transportIdOf = (id: string, returns: number): string => (returns === 0 ? id : `${id}.${returns}`);
+
+export const ledgerIdOf = (transportId: string): string => transportId.split('.', 1)[0] ?? transportId;
+
+/**
+ * One queue of one transport, as the relay and the board see it. Every method may throw a connection error; adding an
+ * item that is there already does nothing.
+ */
+export interface QueueTransport {
+  readonly queue: string;
+  readonly kind: 'bullmq' | 'pg-boss';
+  /** A word that changes when the transport has lost what was in it (Redis flushed or replaced). */
+  epoch(): Promise<string>;
+  /** Adds the items in order; `first` puts them before everything that waits. */
+  add(items: readonly QueueItem[], options?: { readonly first?: boolean }): Promise<void>;
+  /** How many items wait to be taken. */
+  backlog(): Promise<number>;
+  /** Which of these transport ids are still in the queue: waiting, delayed or active. */
+  known(ids: readonly string[]): Promise<ReadonlySet<string>>;
+  /** Takes waiting items out; active ones stay. */
+  remove(ids: readonly string[]): Promise<void>;
+  setPaused(paused: boolean): Promise<void>;
+  close(): Promise<void>;
+}
+
+/** One item handed to a worker. */
+export interface Delivery extends QueueItem {
+  /** The ledger's id. */
+  readonly jobId: string;
+  readonly queue: string;
+  /** Times this item was given out before and not finished: a worker died or lost its lock. */
+  readonly stalls: number;
+  /** True when this item may have been started before, so that the ledger must be asked first. */
+  readonly startedBefore: boolean;
+}
+
+/** What the consumer does with the item after the attempt. The ledger has been written already. */
+export type Disposition =
+  /** Take it out of the queue. */
+  | 'remove'
+  /** Put it back, at no cost: another worker takes it at once. */
+  | 'hand-back'
+  /** Leave it: the lock is lost, so it belongs to somebody else. */
+  | 'abandon';
+
+export interface Attempt {
+  readonly delivery: Delivery;
+  /** Aborted with the reason by the consumer when the lock is lost. */
+  readonly lost: AbortSignal;
+  /** Asks the transport whether the item is still this attempt's; true also renews the lock. */
+  holdsLock(): Promise<boolean>;
+}
+
+/** Runs one attempt from beginning to end, writes what came of it to the ledger, and never throws. */
+export type RunAttempt = (attempt: Attempt) => Promise<Disposition>;
+
+export interface ConsumerOptions {
+  readonly queue: string;
+  readonly concurrency: number;
+  readonly lockMs: number;
+  readonly run: RunAttempt;
+}
+
+/** Takes items of one queue and runs them. */
+export interface Consumer {
+  /** Stops taking items. Running attempts go on. */
+  pause(): Promise<void>;
+  /** Waits for the running attempts and gives everything free. */
+  close(): Promise<void>;
+}
