@@ -26,6 +26,10 @@ const explain = (variable: string, host: string, error: unknown): AppError => {
   const code = codeOf(error) ?? (error instanceof AggregateError ? codeOf(error.errors[0]) : undefined);
   const problem = problems[code ?? ''];
   if (problem !== undefined) return badConfiguration(variable, host, problem, error);
+  // The driver refuses a missing password, or a server without TLS, with an Error that has no code.
+  if (code === undefined && error instanceof Error && !isConnectionError(error)) {
+    return badConfiguration(variable, host, `the connection fails: ${error.message}`, error);
+  }
   const reason =
     code === 'ECONNREFUSED' ? 'nothing listens there' : `the server does not answer (${code ?? 'time-out'})`;
   return new AppError(

@@ -1,0 +1,90 @@
+import type pg from 'pg';
+import { AppError } from '../../lib/errors/app-error.ts';
+import type { Log } from '../../lib/log/create-log.ts';
+import { migrateDown, migrateUp } from '../../lib/migrations/migrate.ts';
+import { migrationStatus, refuseForeignHistory, type MigrationRecord } from '../../lib/migrations/migration-status.ts';
+import { retryOnLockTimeout, withMigrationLock } from '../../lib/migrations/with-migration-lock.ts';
+import { connectDirect } from '../../lib/postgres/pool.ts';
+import { expectedPgBossVersion, migratePgBoss, pgBossVersion } from '../maintenance/pg-boss-schema.ts';
+import { bullmqVersion, expectedBullmqVersion, migrateBullmq } from './bullmq-schema.ts';
+
+/** Of a library's schema: the version in the database (0 for none) and the one its code works with. */
+export interface LibrarySchema {
+  readonly version: number;
+  readonly expected: number;
+}
+
+export interface SchemaStatus {
+  readonly migrations: readonly MigrationRecord[];
+  readonly bullmq: LibrarySchema;
+  readonly pgBoss: LibrarySchema;
+  /** Nothing is pending. */
+  readonly upToDate: boolean;
+}
+
+const readStatus = async (client: pg.Client): Promise<SchemaStatus> => {
+  const migrations = await migrationStatus(client);
+  const bullmq = { version: await bullmqVersion(client), expected: expectedBullmqVersion };
+  const pgBoss = { version: await pgBossVersion(client), expected: expectedPgBossVersion() };
+  const upToDate =
+    migrations.every((record) => record.state !== 'pending') &&
+    bullmq.version >= bullmq.expected &&
+    pgBoss.version >= pgBoss.expected;
+  return { migrations, bullmq, pgBoss, upToDate };
+};
+
+/** What is applied and what is pending, of Treadle's schema and of its libraries'. Changes nothing and takes no lock. */
+export const statusAll = async (directUrl: string): Promise<SchemaStatus> => {
+  const client = await connectDirect(directUrl, 'treadle:migrations');
+  try {
+    return await readStatus(client);
+  } finally {
+    await client.end();
+  }
+};
+
+/**
+ * Brings Treadle's schema and those of BullMQ and pg-boss up to date, one process at a time, and answers what was
+ * applied (`bullmq` and `pgboss` beside the names of migrations).
+ * @throws AppError SCHEMA_MISMATCH when the database is newer than the code; INTERNAL_ERROR naming a failed migration.
+ */
+export const migrateAll = async (directUrl: string, log: Log): Promise<readonly string[]> => {
+  const before = await statusAll(directUrl);
+  refuseForeignHistory(before.migrations);
+  if (before.upToDate) return [];
+  return withMigrationLock(directUrl, log, async (client) => {
+    const applied = [...(await migrateUp(client, log))];
+    if (await retryOnLockTimeout(log, 'bullmq', () => migrateBullmq(client))) applied.push('bullmq');
+    if (await retryOnLockTimeout(log, 'pgboss', () => migratePgBoss(client))) applied.push('pgboss');
+    return applied;
+  });
+};
+
+/** Takes back the last `count` of Treadle's own migrations and answers their names; its libraries' schemas stay. */
+export const migrateDownBy = (directUrl: string, log: Log, count: number): Promise<readonly string[]> =>
+  withMigrationLock(directUrl, log, (client) => migrateDown(client, log, count));
+
+/**
+ * What a start with `TREADLE_MIGRATE=refuse` asks for.
+ * @throws AppError SCHEMA_MISMATCH naming `treadle migrate up` when something is pending, or saying that the database is
+ * newer than the code.
+ */
+export const checkSchema = async (directUrl: string): Promise<void> => {
+  const { migrations, bullmq, pgBoss, upToDate } = await statusAll(directUrl);
+  refuseForeignHistory(migrations);
+  if (upToDate) return;
+  const pending = [
+    ...migrations.filter((record) => record.state === 'pending').map((record) => record.name),
+    ...(bullmq.version < bullmq.expected ? ['bullmq'] : []),
+    ...(pgBoss.version < pgBoss.expected ? ['pgboss'] : []),
+  ];
+  throw new AppError(
+    'SCHEMA_MISMATCH',
+    `the database is older than this Treadle: ${pending.join(', ')} ${pending.length === 1 ? 'is' : 'are'} not applied. Run: treadle migrate up`,
+    {
+      expected: migrations.at(-1)?.name ?? 'none',
+      actual: migrations.findLast((record) => record.state !== 'pending')?.name ?? 'none',
+      command: 'treadle migrate up',
+    },
+  );
+};
