@@ -31,7 +31,8 @@ CREATE TABLE treadle.jobs (
   state treadle.job_state NOT NULL DEFAULT 'accepted'
     CHECK (state IN ('accepted', 'waiting', 'delayed', 'active', 'waiting-children')),
   priority smallint NOT NULL DEFAULT 5 CHECK (priority BETWEEN 1 AND 9),
-  tenant text NOT NULL DEFAULT '',
+  -- Compared byte by byte, so that the relay can step from one tenant to the next in the index.
+  tenant text COLLATE "C" NOT NULL DEFAULT '',
   payload jsonb NOT NULL,
   tags text[] NOT NULL DEFAULT '{}',
   attempts_allowed smallint NOT NULL CHECK (attempts_allowed BETWEEN 1 AND 1000),
@@ -62,7 +63,7 @@ CREATE TABLE treadle.jobs (
 );
 CREATE INDEX jobs_turns ON treadle.jobs (queue, tenant, priority, id) WHERE state = 'accepted';
 CREATE INDEX jobs_due ON treadle.jobs (due_at) WHERE state = 'delayed';
-CREATE INDEX jobs_relayed ON treadle.jobs (queue, relayed_at) WHERE state IN ('waiting', 'active');
+CREATE INDEX jobs_relayed ON treadle.jobs (queue, tenant) WHERE state IN ('waiting', 'active');
 CREATE UNIQUE INDEX jobs_deduplication ON treadle.jobs (name, deduplication_key)
   WHERE deduplication_key IS NOT NULL AND state IN ('accepted', 'delayed') AND returns = 0;
 CREATE INDEX jobs_parent ON treadle.jobs (parent_id) WHERE parent_id IS NOT NULL;
@@ -74,7 +75,7 @@ CREATE TABLE treadle.finished_jobs (
   queue text NOT NULL,
   state treadle.job_state NOT NULL CHECK (state IN ('completed', 'dead', 'cancelled')),
   priority smallint NOT NULL,
-  tenant text NOT NULL,
+  tenant text COLLATE "C" NOT NULL,
   payload jsonb NOT NULL,
   tags text[] NOT NULL,
   attempts_allowed smallint NOT NULL,
@@ -197,6 +198,8 @@ CREATE TABLE treadle.schedules (
   -- Defined by Treadle or an app's code: kept in step with it when a scheduler starts.
   built_in boolean NOT NULL DEFAULT false,
   last_fire_at timestamptz,
+  -- Fire times up to here were dealt with, or lie before the schedule was made, retimed or resumed.
+  settled_until timestamptz NOT NULL DEFAULT now(),
   created_at timestamptz NOT NULL DEFAULT now(),
   updated_at timestamptz NOT NULL DEFAULT now()
 );

@@ -1,0 +1,60 @@
+import type { JobsOptions } from 'bullmq';
+import type { QueueItem, QueueTransport } from '../transport.ts';
+import type { BullConnection, BullQueue } from './bull-connection.ts';
+
+const present = new Set(['waiting', 'prioritized', 'delayed', 'active', 'waiting-children']);
+
+/** Nothing finished is kept in BullMQ: the ledger keeps what is worth keeping, and the same id must be free to come again. */
+const jobOptions = (id: string, first: boolean): JobsOptions => ({
+  jobId: id,
+  removeOnComplete: true,
+  removeOnFail: true,
+  ...(first ? { lifo: true } : {}),
+});
+
+/** A BullMQ queue as the relay sees it. */
+export class BullTransport implements QueueTransport {
+  readonly kind = 'bullmq';
+  readonly queue: string;
+  readonly bull: BullQueue;
+  readonly #connection: BullConnection;
+
+  constructor(connection: BullConnection, queue: string) {
+    this.queue = queue;
+    this.#connection = connection;
+    this.bull = connection.openQueue(queue);
+  }
+
+  epoch(): Promise<string> {
+    return this.#connection.epoch(this.queue);
+  }
+
+  async add(items: readonly QueueItem[], { first = false }: { readonly first?: boolean } = {}): Promise<void> {
+    await this.bull.addBulk(
+      items.map(({ id, name, envelope }) => ({ name, data: envelope, opts: jobOptions(id, first) })),
+    );
+  }
+
+  async backlog(): Promise<number> {
+    const counts = await this.bull.getJobCounts('wait');
+    return counts['wait'] ?? 0;
+  }
+
+  async known(ids: readonly string[]): Promise<ReadonlySet<string>> {
+    const states = await Promise.all(ids.map((id) => this.bull.getJobState(id)));
+    return new Set(ids.filter((_, index) => present.has(states[index] ?? 'unknown')));
+  }
+
+  async remove(ids: readonly string[]): Promise<void> {
+    // An active job is locked and stays: its worker is told by the ledger.
+    await Promise.all(ids.map((id) => this.bull.remove(id).catch(() => 0)));
+  }
+
+  async setPaused(paused: boolean): Promise<void> {
+    await (paused ? this.bull.pause() : this.bull.resume());
+  }
+
+  close(): Promise<void> {
+    return this.bull.close();
+  }
+}

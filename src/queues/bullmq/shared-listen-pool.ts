@@ -1,0 +1,91 @@
+import { EventEmitter } from 'node:events';
+import type { PgPool, PgPoolClient, PgQueryResult } from 'bullmq';
+import type { Pool, PoolClient } from 'pg';
+
+const isListen = (text: string): boolean => /^\s*(?:un)?listen\b/i.test(text);
+const namesConnection = (text: string): boolean => text.includes('application_name');
+
+/**
+ * What BullMQ's Postgres backend takes for a pool. Each of its workers wants a connection of its own to LISTEN on; here
+ * all workers of a process share one, which is made again when it breaks: every worker is told by `error`, upon which
+ * BullMQ asks for a connection and listens anew.
+ */
+export class SharedListenPool extends EventEmitter {
+  readonly options = { keepAlive: true };
+  readonly #pool: Pool;
+  readonly #hub = new EventEmitter().setMaxListeners(0);
+  #listener: Promise<PoolClient> | undefined;
+
+  constructor(pool: Pool) {
+    super();
+    this.setMaxListeners(0);
+    this.#pool = pool;
+    pool.on('error', (error) => this.listenerCount('error') > 0 && this.emit('error', error));
+  }
+
+  get totalCount(): number {
+    return this.#pool.totalCount;
+  }
+  get idleCount(): number {
+    return this.#pool.idleCount;
+  }
+  get waitingCount(): number {
+    return this.#pool.waitingCount;
+  }
+
+  async query<R>(text: string, params?: readonly unknown[]): Promise<PgQueryResult<R>> {
+    if (namesConnection(text)) return { rows: [] };
+    const target = isListen(text) ? await this.#listening() : this.#pool;
+    const { rows, rowCount } = await target.query(text, params === undefined ? undefined : [...params]);
+    return { rows, rowCount };
+  }
+
+  /** A client as one worker sees it: its queries go to the pool, its notifications come from the shared connection. */
+  async connect(): Promise<PgPoolClient> {
+    const own = new EventEmitter().setMaxListeners(0);
+    const onNotification = (message: unknown): boolean => own.emit('notification', message);
+    const onError = (error: Error): boolean => own.listenerCount('error') > 0 && own.emit('error', error);
+    this.#hub.on('notification', onNotification).on('error', onError);
+    const release = (): void => {
+      this.#hub.off('notification', onNotification).off('error', onError);
+    };
+    const client = Object.assign(own, {
+      query: <R>(text: string, params?: readonly unknown[]) => this.query<R>(text, params),
+      release,
+    });
+    return client as unknown as PgPoolClient;
+  }
+
+  async end(): Promise<void> {
+    const listener = await this.#listener?.catch(() => undefined);
+    listener?.release(true);
+    await this.#pool.end();
+  }
+
+  /** This object as BullMQ's type, which asks for more of `pg.Pool` than BullMQ uses. */
+  asPgPool(): PgPool {
+    const pool: unknown = this;
+    return pool as PgPool;
+  }
+
+  #listening(): Promise<PoolClient> {
+    this.#listener ??= this.#open();
+    return this.#listener;
+  }
+
+  async #open(): Promise<PoolClient> {
+    try {
+      const client = await this.#pool.connect();
+      client.on('notification', (message) => this.#hub.emit('notification', message));
+      client.on('error', (error) => {
+        this.#listener = undefined;
+        client.release(error);
+        if (this.#hub.listenerCount('error') > 0) this.#hub.emit('error', error);
+      });
+      return client;
+    } catch (error) {
+      this.#listener = undefined;
+      throw error;
+    }
+  }
+}

@@ -1,0 +1,34 @@
+import { z } from 'zod';
+
+const oneYearMs = 366 * 86_400_000;
+const text = (max: number) =>
+  z
+    .string()
+    .min(1)
+    .max(max)
+    .refine((value) => !value.includes('\0') && value.isWellFormed(), 'contains NUL or half of a surrogate pair');
+
+/** The options of an enqueue as they arrive from outside; `runAt` may be a Date or an ISO 8601 text with its offset. */
+export const enqueueOptionsSchema = z
+  .strictObject({
+    delayMs: z.number().int().min(0).max(oneYearMs).optional(),
+    runAt: z.union([z.date(), z.iso.datetime({ offset: true }).transform((value) => new Date(value))]).optional(),
+    priority: z.number().int().min(1).max(9).optional(),
+    tenant: z
+      .string()
+      .max(200)
+      .refine((value) => !value.includes('\0') && value.isWellFormed(), 'contains NUL or half of a surrogate pair')
+      .optional(),
+    tags: z.array(text(100)).max(50).optional(),
+    attempts: z.number().int().min(1).max(1_000).optional(),
+    timeoutMs: z.number().int().min(1).max(86_400_000).optional(),
+    deduplicationKey: text(500).optional(),
+    idempotencyKey: text(500).optional(),
+    parent: z.uuid().optional(),
+  })
+  .refine((options) => options.delayMs === undefined || options.runAt === undefined, {
+    path: ['runAt'],
+    message: 'give delayMs or runAt, not both',
+  });
+
+export type ParsedOptions = z.output<typeof enqueueOptionsSchema>;

@@ -1,0 +1,21 @@
+-- Ends jobs: each open row of $2 (ids) moves to finished_jobs. $1: a JSON array with how each ended. Answers the ids that
+-- were open; an id that is missing was ended by another attempt. Ends somebody waits for are announced.
+WITH ended AS (
+  SELECT DISTINCT ON (id) * FROM jsonb_to_recordset($1) AS ending (
+    id uuid, state treadle.job_state, attempts_made smallint, started_at timestamptz, worker text, result jsonb, error jsonb,
+    failure jsonb)
+), gone AS (
+  DELETE FROM treadle.jobs WHERE id = ANY ($2) RETURNING *
+), kept AS (
+  INSERT INTO treadle.finished_jobs (id, name, queue, state, priority, tenant, payload, tags, attempts_allowed, attempts_made,
+    timeout_ms, deduplication_key, parent_id, schedule_name, due_at, created_at, started_at, finished_at, worker, progress,
+    failures, result, error)
+  SELECT gone.id, gone.name, gone.queue, ended.state, gone.priority, gone.tenant, gone.payload, gone.tags, gone.attempts_allowed,
+    coalesce(ended.attempts_made, gone.attempts_made), gone.timeout_ms, gone.deduplication_key, gone.parent_id,
+    gone.schedule_name, gone.due_at, gone.created_at, coalesce(ended.started_at, gone.started_at), clock_timestamp(),
+    coalesce(ended.worker, gone.worker), gone.progress,
+    CASE WHEN ended.failure IS NULL THEN gone.failures ELSE gone.failures || jsonb_build_array(ended.failure) END,
+    ended.result, ended.error
+  FROM gone JOIN ended USING (id)
+)
+SELECT id, CASE WHEN watched THEN pg_notify('treadle_jobs', id::text) END FROM gone

@@ -1,0 +1,163 @@
+import { GroupCommit } from '../../lib/batching/group-commit.ts';
+import type { Log } from '../../lib/log/create-log.ts';
+import { loadSql } from '../../lib/postgres/load-sql.ts';
+import type { Postgres } from '../../lib/postgres/postgres.ts';
+import type { Queryable } from '../../lib/postgres/queryable.ts';
+import type { FailedAttempt, JobProgress } from './job-record.ts';
+
+/** How a job ended. `result` is JSON text. */
+export interface Ending {
+  readonly id: string;
+  readonly state: 'completed' | 'dead' | 'cancelled';
+  readonly attemptsMade?: number;
+  readonly startedAt?: Date;
+  readonly worker?: string;
+  readonly resultJson?: string;
+  readonly error?: FailedAttempt['error'];
+  readonly failure?: FailedAttempt;
+}
+
+/** A job that goes back to the ledger, to run again at `dueAt`. */
+export interface Return {
+  readonly id: string;
+  readonly returns: number;
+  readonly attemptsMade: number;
+  readonly dueAt: Date;
+  readonly startedAt?: Date;
+  readonly worker: string;
+  readonly failure?: FailedAttempt;
+}
+
+export interface Mark {
+  readonly id: string;
+  readonly returns: number;
+  readonly startedAt: Date;
+  readonly worker: string;
+  readonly progress?: JobProgress;
+}
+
+const finish = new URL('./finish-jobs.sql', import.meta.url);
+const takeBack = new URL('./return-jobs.sql', import.meta.url);
+const mark = new URL('./mark-jobs.sql', import.meta.url);
+
+const endingJson = (ending: Ending): string => {
+  const fields = JSON.stringify({
+    id: ending.id,
+    state: ending.state,
+    attempts_made: ending.attemptsMade,
+    started_at: ending.startedAt,
+    worker: ending.worker,
+    error: ending.error,
+    failure: ending.failure,
+  });
+  return ending.resultJson === undefined ? fields : `${fields.slice(0, -1)},"result":${ending.resultJson}}`;
+};
+
+/** Ends jobs on the given connection; true for each that was still open. In one transaction with the caller's effects, if it is one. */
+export const finishJobs = async (db: Queryable, endings: readonly Ending[]): Promise<readonly boolean[]> => {
+  const { rows } = await db.query<{ id: string }>(loadSql(finish), [
+    `[${endings.map(endingJson).join(',')}]`,
+    endings.map(({ id }) => id),
+  ]);
+  const closed = new Set(rows.map(({ id }) => id));
+  // `delete` answers true once, so of two endings of one job in a batch only the first counts.
+  return endings.map(({ id }) => closed.delete(id));
+};
+
+const takeBackJobs = async (db: Queryable, returns: readonly Return[]): Promise<readonly boolean[]> => {
+  const rows = returns.map((back) => ({
+    id: back.id,
+    returns: back.returns,
+    attempts_made: back.attemptsMade,
+    due_at: back.dueAt,
+    started_at: back.startedAt,
+    worker: back.worker,
+    failure: back.failure,
+  }));
+  const { rows: changed } = await db.query<{ id: string }>(loadSql(takeBack), [
+    JSON.stringify(rows),
+    returns.map(({ id }) => id),
+  ]);
+  const ids = new Set(changed.map(({ id }) => id));
+  return returns.map(({ id }) => ids.has(id));
+};
+
+const markJobs = async (db: Queryable, marks: readonly Mark[]): Promise<void> => {
+  const rows = marks.map(({ id, returns, startedAt, worker, progress }) => ({
+    id,
+    returns,
+    started_at: startedAt,
+    worker,
+    progress,
+  }));
+  await db.query(loadSql(mark), [JSON.stringify(rows), marks.map(({ id }) => id)]);
+};
+
+const markEveryMs = 50;
+
+/** Writes what workers learn into the ledger, many jobs a statement. */
+export class LedgerWriter {
+  readonly #postgres: Postgres;
+  readonly #log: Log;
+  readonly #endings: GroupCommit<Ending, boolean>;
+  readonly #returns: GroupCommit<Return, boolean>;
+  readonly #marks = new Map<string, Mark>();
+  #marking: NodeJS.Timeout | undefined;
+  #markWrite: Promise<void> = Promise.resolve();
+
+  constructor(postgres: Postgres, log: Log) {
+    this.#postgres = postgres;
+    this.#log = log;
+    const onConnectionError = (error: unknown): void => log.warn({ event: 'ledger.unreachable', err: error });
+    this.#endings = new GroupCommit({
+      maxBatch: 500,
+      onConnectionError,
+      write: (endings) => finishJobs(postgres, endings),
+    });
+    this.#returns = new GroupCommit({
+      maxBatch: 500,
+      onConnectionError,
+      write: (returns) => takeBackJobs(postgres, returns),
+    });
+  }
+
+  /** Ends the job; false when another attempt ended it before. Waits out a Postgres that can't be reached. */
+  finish(ending: Ending): Promise<boolean> {
+    this.#marks.delete(ending.id);
+    return this.#endings.submit(ending);
+  }
+
+  /** Takes the job back; false when it is no longer this attempt's. */
+  takeBack(back: Return): Promise<boolean> {
+    this.#marks.delete(back.id);
+    return this.#returns.submit(back);
+  }
+
+  /** Notes start or progress soon; jobs that end before are never noted, so short jobs cost nothing here. */
+  mark(given: Mark): void {
+    const before = this.#marks.get(given.id);
+    this.#marks.set(given.id, before?.progress && !given.progress ? { ...given, progress: before.progress } : given);
+    this.#marking ??= setTimeout(() => this.#flushMarks(), markEveryMs);
+  }
+
+  /** Forgets what was to be noted of a job whose attempt is over. */
+  unmark(id: string): void {
+    this.#marks.delete(id);
+  }
+
+  async close(): Promise<void> {
+    clearTimeout(this.#marking);
+    await Promise.all([this.#endings.close(), this.#returns.close(), this.#markWrite]);
+  }
+
+  #flushMarks(): void {
+    this.#marking = undefined;
+    const marks = [...this.#marks.values()];
+    this.#marks.clear();
+    if (marks.length === 0) return;
+    this.#markWrite = markJobs(this.#postgres, marks).catch((error: unknown) => {
+      // Only what operators see is late; the next mark or the end of the job sets it right.
+      this.#log.debug({ event: 'ledger.mark-failed', err: error });
+    });
+  }
+}

@@ -1,0 +1,65 @@
+import { withTimeout } from '../../lib/batching/with-timeout.ts';
+import type { Log } from '../../lib/log/create-log.ts';
+import type { Postgres } from '../../lib/postgres/postgres.ts';
+import { transportIdOf, type QueueTransport } from '../transport.ts';
+
+export interface ReconcilerOptions {
+  /** How long past its own time-out a relayed job may be silent before its queue is asked about it. */
+  readonly graceMs?: number;
+}
+
+const batchSize = 500;
+const answerWithinMs = 10_000;
+
+/** Finds jobs that the ledger believes to be in a queue which no longer knows them, and makes them ready again. */
+export class Reconciler {
+  readonly #postgres: Postgres;
+  readonly #log: Log;
+  readonly #transports: readonly QueueTransport[];
+  readonly #graceMs: number;
+
+  constructor(postgres: Postgres, transports: readonly QueueTransport[], log: Log, options: ReconcilerOptions = {}) {
+    this.#postgres = postgres;
+    this.#transports = transports;
+    this.#log = log;
+    this.#graceMs = options.graceMs ?? 60_000;
+  }
+
+  /** Checks every queue once and answers how many jobs were made ready again. */
+  async reconcile(): Promise<number> {
+    let lost = 0;
+    for (const transport of this.#transports) {
+      lost += await this.#reconcileQueue(transport).catch((error: unknown) => {
+        this.#log.warn({ event: 'reconciler.queue-failed', queue: transport.queue, err: error });
+        return 0;
+      });
+    }
+    return lost;
+  }
+
+  async #reconcileQueue(transport: QueueTransport): Promise<number> {
+    const { rows } = await this.#postgres.query<{ id: string; returns: number }>(
+      `SELECT id, returns FROM treadle.jobs
+       WHERE queue = $1 AND state IN ('waiting', 'active')
+         AND greatest(relayed_at, started_at) < now() - make_interval(secs => (timeout_ms + $2) / 1000.0)
+       ORDER BY relayed_at LIMIT ${batchSize}`,
+      [transport.queue, this.#graceMs],
+    );
+    if (rows.length === 0) return 0;
+    const ids = rows.map(({ id, returns }) => transportIdOf(id, returns));
+    const known = await withTimeout(transport.known(ids), answerWithinMs, transport.queue);
+    const isKnown = ({ id, returns }: { readonly id: string; readonly returns: number }): boolean =>
+      known.has(transportIdOf(id, returns));
+    const lost = rows.filter((row) => !isKnown(row)).map(({ id }) => id);
+    // Jobs that do wait in the queue are asked about again when the same time has passed once more.
+    await this.#postgres.query(
+      `UPDATE treadle.jobs SET
+         state = CASE WHEN id = ANY ($2) THEN 'accepted' ELSE state END::treadle.job_state,
+         relayed_at = CASE WHEN id = ANY ($2) THEN NULL ELSE clock_timestamp() END
+       WHERE id = ANY ($1) AND state IN ('waiting', 'active')`,
+      [rows.map(({ id }) => id), lost],
+    );
+    if (lost.length > 0) this.#log.warn({ event: 'reconciler.jobs-lost', queue: transport.queue, jobs: lost.length });
+    return lost.length;
+  }
+}
