@@ -115,6 +115,9 @@ const variables = z.object({
 });
 type Variables = z.output<typeof variables>;
 
+/** The name of every variable that `loadConfig` reads. */
+export const variableNames: readonly string[] = Object.keys(variables.shape);
+
 const faultsAcross = (env: Variables): { variable: string; message: string }[] => {
   const found: { variable: string; message: string }[] = [];
   if (env.TREADLE_QUEUE_BACKEND === 'redis' && env.REDIS_URL === undefined) {
