@@ -1,0 +1,19 @@
+export interface EmbedOptions {
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** Turns texts into vectors under one model. */
+export interface Embedder {
+  /** Vectors of different models are never compared. The local one's name starts with `local`. */
+  readonly model: string;
+  readonly dimensions: number;
+  /** What one call may carry, so that a caller knows how to cut its work; batching below it is the embedder's own. */
+  readonly maxTextsPerCall: number;
+  /**
+   * One vector a text, in order, each of `dimensions` numbers.
+   * @throws AppError RATE_LIMITED (with `retryAfterMs`), EXTERNAL_SERVICE_ERROR or TIMEOUT (`retryable` says which pass),
+   * INTERRUPTED when `signal` aborts.
+   */
+  embed(texts: readonly string[], options?: EmbedOptions): Promise<readonly Float32Array[]>;
+  close(): Promise<void>;
+}

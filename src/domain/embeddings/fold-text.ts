@@ -1,0 +1,6 @@
+const marks = /\p{M}+/gu;
+const plain = /^[\u0000-\u007f]*$/;
+
+/** Lower case without accents and compatibility forms, for comparing words: `Ｃafé` and `CAFE` fold to `cafe`. */
+export const foldText = (text: string): string =>
+  plain.test(text) ? text.toLowerCase() : text.toWellFormed().normalize('NFKD').replace(marks, '').toLowerCase();
