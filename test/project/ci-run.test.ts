@@ -6,7 +6,7 @@ it('.ci/run tests with every reporter of the configuration', async () => {
   const script = await readProjectFile('.ci/run');
   const reporters = [config.test?.reporters ?? []].flat(2);
   expect(reporters.length).toBeGreaterThan(0);
-  expect(reporters.filter((reporter) => !script.includes(`--reporter=${String(reporter)}`))).toEqual([]);
+  expect(reporters.filter((name) => typeof name !== 'string' || !script.includes(`--reporter=${name}`))).toEqual([]);
 });
 
 it('.ci/run runs what the documents tell people to run', async () => {
