@@ -5,7 +5,6 @@ export type Outcome<R = unknown> =
   | { readonly kind: 'permanent'; readonly error: unknown }
   | { readonly kind: 'rate-limited'; readonly afterMs: number }
   | { readonly kind: 'deferred'; readonly until: Date }
-  | { readonly kind: 'await-children' }
   | { readonly kind: 'interrupted' }
   | { readonly kind: 'cancelled' };
 

@@ -37,8 +37,8 @@ export interface QueueTransport {
   backlog(): Promise<number>;
   /** Which of these transport ids are still in the queue: waiting, delayed or active. */
   known(ids: readonly string[]): Promise<ReadonlySet<string>>;
-  /** Takes waiting items out; active ones stay. */
-  remove(ids: readonly string[]): Promise<void>;
+  /** Takes waiting items out; active ones stay. Answers the ids that are no longer in the queue. */
+  remove(ids: readonly string[]): Promise<ReadonlySet<string>>;
   setPaused(paused: boolean): Promise<void>;
   close(): Promise<void>;
 }

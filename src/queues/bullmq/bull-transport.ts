@@ -45,9 +45,10 @@ export class BullTransport implements QueueTransport {
     return new Set(ids.filter((_, index) => present.has(states[index] ?? 'unknown')));
   }
 
-  async remove(ids: readonly string[]): Promise<void> {
-    // An active job is locked and stays: its worker is told by the ledger.
-    await Promise.all(ids.map((id) => this.bull.remove(id).catch(() => 0)));
+  async remove(ids: readonly string[]): Promise<ReadonlySet<string>> {
+    // BullMQ refuses to remove a job that a worker has locked.
+    const removed = await Promise.all(ids.map((id) => this.bull.remove(id)));
+    return new Set(ids.filter((_, index) => removed[index] === 1));
   }
 
   async setPaused(paused: boolean): Promise<void> {

@@ -53,7 +53,7 @@ export class SharedListenPool extends EventEmitter {
       query: <R>(text: string, params?: readonly unknown[]) => this.query<R>(text, params),
       release,
     });
-    return client as unknown as PgPoolClient;
+    return client as PgPoolClient;
   }
 
   async end(): Promise<void> {
@@ -64,8 +64,7 @@ export class SharedListenPool extends EventEmitter {
 
   /** This object as BullMQ's type, which asks for more of `pg.Pool` than BullMQ uses. */
   asPgPool(): PgPool {
-    const pool: unknown = this;
-    return pool as PgPool;
+    return this as PgPool;
   }
 
   #listening(): Promise<PoolClient> {

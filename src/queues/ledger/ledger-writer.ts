@@ -82,7 +82,8 @@ const takeBackJobs = async (db: Queryable, returns: readonly Return[]): Promise<
   return returns.map(({ id }) => ids.has(id));
 };
 
-const markJobs = async (db: Queryable, marks: readonly Mark[]): Promise<void> => {
+/** Answers the jobs of which somebody asked that they be cancelled. */
+const markJobs = async (db: Queryable, marks: readonly Mark[]): Promise<readonly string[]> => {
   const rows = marks.map(({ id, returns, startedAt, worker, progress }) => ({
     id,
     returns,
@@ -90,7 +91,11 @@ const markJobs = async (db: Queryable, marks: readonly Mark[]): Promise<void> =>
     worker,
     progress,
   }));
-  await db.query(loadSql(mark), [JSON.stringify(rows), marks.map(({ id }) => id)]);
+  const { rows: marked } = await db.query<{ id: string; cancel_requested: boolean }>(loadSql(mark), [
+    JSON.stringify(rows),
+    marks.map(({ id }) => id),
+  ]);
+  return marked.flatMap(({ id, cancel_requested: cancelled }) => (cancelled ? [id] : []));
 };
 
 const markEveryMs = 50;
@@ -99,15 +104,18 @@ const markEveryMs = 50;
 export class LedgerWriter {
   readonly #postgres: Postgres;
   readonly #log: Log;
+  readonly #onCancelRequested: (jobId: string) => void;
   readonly #endings: GroupCommit<Ending, boolean>;
   readonly #returns: GroupCommit<Return, boolean>;
   readonly #marks = new Map<string, Mark>();
   #marking: NodeJS.Timeout | undefined;
   #markWrite: Promise<void> = Promise.resolve();
 
-  constructor(postgres: Postgres, log: Log) {
+  /** `onCancelRequested` is told of running jobs that somebody wants cancelled. */
+  constructor(postgres: Postgres, log: Log, onCancelRequested: (jobId: string) => void) {
     this.#postgres = postgres;
     this.#log = log;
+    this.#onCancelRequested = onCancelRequested;
     const onConnectionError = (error: unknown): void => log.warn({ event: 'ledger.unreachable', err: error });
     this.#endings = new GroupCommit({
       maxBatch: 500,
@@ -155,9 +163,10 @@ export class LedgerWriter {
     const marks = [...this.#marks.values()];
     this.#marks.clear();
     if (marks.length === 0) return;
-    this.#markWrite = markJobs(this.#postgres, marks).catch((error: unknown) => {
+    this.#markWrite = markJobs(this.#postgres, marks).then(
+      (cancelled) => cancelled.forEach((id) => this.#onCancelRequested(id)),
       // Only what operators see is late; the next mark or the end of the job sets it right.
-      this.#log.debug({ event: 'ledger.mark-failed', err: error });
-    });
+      (error: unknown) => this.#log.debug({ event: 'ledger.mark-failed', err: error }),
+    );
   }
 }

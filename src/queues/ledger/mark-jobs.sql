@@ -1,5 +1,5 @@
 -- Notes that jobs run and how far they are. $1: a JSON array; started_at and progress may be absent. Jobs that ended or
--- went back meanwhile are left alone.
+-- went back meanwhile are left alone. Answers the jobs, and which of them somebody wants cancelled.
 WITH given AS (
   SELECT * FROM jsonb_to_recordset($1) AS mark (id uuid, returns integer, started_at timestamptz, worker text, progress jsonb)
 ), changed AS (
@@ -10,6 +10,6 @@ WITH given AS (
     progress = coalesce(given.progress, job.progress)
   FROM given
   WHERE job.id = ANY ($2) AND job.id = given.id AND job.returns = given.returns AND job.state IN ('waiting', 'active')
-  RETURNING job.id, job.watched
+  RETURNING job.id, job.watched, job.cancel_requested
 )
-SELECT id, CASE WHEN watched THEN pg_notify('treadle_jobs', id::text) END FROM changed
+SELECT id, cancel_requested, CASE WHEN watched THEN pg_notify('treadle_jobs', id::text) END FROM changed

@@ -1,0 +1,107 @@
+import { WaitingError } from 'bullmq';
+import type { Log } from '../../lib/log/create-log.ts';
+import type { BullConnection, BullJob, BullWorker } from '../../queues/bullmq/bull-connection.ts';
+import { ledgerIdOf, type Consumer, type ConsumerOptions, type Delivery } from '../../queues/transport.ts';
+
+interface LiveLock {
+  readonly id: string;
+  readonly token: string;
+  readonly lost: AbortController;
+  renewedAt: number;
+}
+
+const deliveryOf = (job: BullJob, id: string, queue: string): Delivery => ({
+  id,
+  jobId: ledgerIdOf(id),
+  name: job.name,
+  queue,
+  envelope: job.data,
+  stalls: job.stalledCounter,
+  startedBefore: job.attemptsStarted > 1 || job.stalledCounter > 0,
+});
+
+/**
+ * Takes jobs of one BullMQ queue. Renews their locks itself, because BullMQ's own renewal can keep a lock of an attempt
+ * that has ended and lose that of a new one; a lock found lost aborts its attempt.
+ */
+export class BullConsumer implements Consumer {
+  readonly #options: ConsumerOptions;
+  readonly #log: Log;
+  readonly #worker: BullWorker;
+  readonly #locks = new Map<string, LiveLock>();
+  readonly #renewing: NodeJS.Timeout;
+
+  constructor(connection: BullConnection, options: ConsumerOptions, log: Log) {
+    this.#options = options;
+    this.#log = log;
+    this.#worker = connection.openWorker(options.queue, (job, token) => this.#process(job, token), options);
+    this.#renewing = setInterval(() => void this.#renew(), options.lockMs / 4);
+  }
+
+  async pause(): Promise<void> {
+    await this.#worker.pause(true);
+  }
+
+  async close(): Promise<void> {
+    await this.#worker.close();
+    clearInterval(this.#renewing);
+  }
+
+  async #process(job: BullJob, token = ''): Promise<null> {
+    const id = job.id ?? '';
+    const lock: LiveLock = { id, token, lost: new AbortController(), renewedAt: performance.now() };
+    this.#locks.set(token, lock);
+    try {
+      const disposition = await this.#options.run({
+        delivery: deliveryOf(job, id, this.#options.queue),
+        lost: lock.lost.signal,
+        holdsLock: () => this.#holds(lock),
+      });
+      if (disposition === 'remove') return null;
+      if (disposition === 'hand-back') await this.#handBack(job, token);
+      // Tells BullMQ that the job is no longer this attempt's, so that it moves nothing.
+      throw new WaitingError();
+    } finally {
+      this.#locks.delete(token);
+    }
+  }
+
+  async #handBack(job: BullJob, token: string): Promise<void> {
+    try {
+      await job.moveToWait(token);
+    } catch (error) {
+      // The lock runs out and the job is taken by somebody else then.
+      this.#log.warn({ event: 'consumer.hand-back-failed', jobId: job.id, err: error });
+    }
+  }
+
+  /** Asks only when the last renewal is so long ago that the lock may have run out, as after a blocked event loop. */
+  async #holds(lock: LiveLock): Promise<boolean> {
+    if (lock.lost.signal.aborted) return false;
+    if (performance.now() - lock.renewedAt < this.#options.lockMs * 0.75) return true;
+    await this.#renew();
+    return !lock.lost.signal.aborted;
+  }
+
+  async #renew(): Promise<void> {
+    const locks = [...this.#locks.values()];
+    if (locks.length === 0) return;
+    const askedAt = performance.now();
+    try {
+      const lost = new Set(
+        await this.#worker.extendJobLocks(
+          locks.map(({ id }) => id),
+          locks.map(({ token }) => token),
+          this.#options.lockMs,
+        ),
+      );
+      for (const lock of locks) {
+        if (lost.has(lock.id)) lock.lost.abort();
+        else lock.renewedAt = askedAt;
+      }
+    } catch (error) {
+      // While the queue's server is away nobody else can take the jobs either.
+      this.#log.warn({ event: 'consumer.renewal-failed', queue: this.#options.queue, err: error });
+    }
+  }
+}

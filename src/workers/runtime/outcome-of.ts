@@ -1,0 +1,58 @@
+import { AppError } from '../../lib/errors/app-error.ts';
+import { OutcomeError, type Outcome } from '../../queues/outcome.ts';
+
+/** Why an attempt's signal was aborted. */
+export type AbortCause = 'deadline' | 'cancelled' | 'shutdown' | 'lock-lost';
+
+/** The reason that handlers see on their signal. */
+export class AttemptAborted extends Error {
+  override readonly name = 'AttemptAborted';
+  readonly abortCause: AbortCause;
+  constructor(abortCause: AbortCause, message: string) {
+    super(message);
+    this.abortCause = abortCause;
+  }
+}
+
+/**
+ * What an attempt that threw came to. An aborted attempt ended for the cause of the abort, whatever the handler made of
+ * it; of the catalogue's errors those that no repetition can mend are permanent; an unknown error is retryable.
+ */
+export const outcomeOfError = (
+  error: unknown,
+  abortCause: AbortCause | undefined,
+  timeoutMs: number,
+): Outcome<never> => {
+  if (error instanceof OutcomeError) return error.outcome;
+  switch (abortCause) {
+    case 'cancelled':
+      return { kind: 'cancelled' };
+    case 'shutdown':
+    case 'lock-lost':
+      return { kind: 'interrupted' };
+    case 'deadline':
+      return {
+        kind: 'retryable',
+        error: new AppError('TIMEOUT', `the attempt ran longer than ${timeoutMs} ms`, { timeoutMs }, { cause: error }),
+        afterMs: undefined,
+      };
+    case undefined:
+      break;
+    default:
+      abortCause satisfies never;
+  }
+  if (error instanceof AppError && !error.retryable && permanentCodes.has(error.code))
+    return { kind: 'permanent', error };
+  return { kind: 'retryable', error, afterMs: undefined };
+};
+
+const permanentCodes: ReadonlySet<string> = new Set([
+  'VALIDATION_ERROR',
+  'UNAUTHENTICATED',
+  'FORBIDDEN',
+  'NOT_FOUND',
+  'PAYLOAD_TOO_LARGE',
+  'UNSUPPORTED_MEDIA_TYPE',
+  'CONFIGURATION_ERROR',
+  'EXTERNAL_SERVICE_ERROR',
+]);
