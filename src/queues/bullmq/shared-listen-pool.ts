@@ -53,7 +53,7 @@ export class SharedListenPool extends EventEmitter {
       query: <R>(text: string, params?: readonly unknown[]) => this.query<R>(text, params),
       release,
     });
-    return client as PgPoolClient;
+    return client;
   }
 
   async end(): Promise<void> {
@@ -64,7 +64,7 @@ export class SharedListenPool extends EventEmitter {
 
   /** This object as BullMQ's type, which asks for more of `pg.Pool` than BullMQ uses. */
   asPgPool(): PgPool {
-    return this as PgPool;
+    return this;
   }
 
   #listening(): Promise<PoolClient> {

@@ -84,6 +84,6 @@ export class HandlerCall {
       progress,
       completeIn,
       signal: this.#controller.signal,
-    } as Parameters<typeof handler.run>[0]);
+    });
   }
 }
