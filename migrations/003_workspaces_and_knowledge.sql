@@ -136,7 +136,7 @@ CREATE TABLE treadle.knowledge (
   workspace_id uuid NOT NULL,
   title text NOT NULL CONSTRAINT knowledge_title_length CHECK (length(title) <= 500 AND btrim(title) <> ''),
   content text NOT NULL DEFAULT '' CONSTRAINT knowledge_content_length CHECK (octet_length(content) <= 8388608),
-  content_delta jsonb CONSTRAINT knowledge_content_delta_length CHECK (pg_column_size(content_delta) <= 8388608),
+  content_delta jsonb CONSTRAINT knowledge_content_delta_length CHECK (pg_column_size(content_delta) <= 67108864),
   content_type text NOT NULL DEFAULT 'text/markdown'
     CONSTRAINT knowledge_content_type_form CHECK (length(content_type) <= 100 AND content_type ~ '^[a-z0-9.+-]+/[a-z0-9.+-]+$'),
   excerpt text NOT NULL DEFAULT '' CONSTRAINT knowledge_excerpt_length CHECK (length(excerpt) <= 2000),
@@ -146,7 +146,7 @@ CREATE TABLE treadle.knowledge (
   source_id text CONSTRAINT knowledge_source_id_length CHECK (length(source_id) BETWEEN 1 AND 500),
   metadata jsonb NOT NULL DEFAULT '{}'
     CONSTRAINT knowledge_metadata_object CHECK (jsonb_typeof(metadata) = 'object')
-    CONSTRAINT knowledge_metadata_length CHECK (pg_column_size(metadata) <= 262144),
+    CONSTRAINT knowledge_metadata_length CHECK (pg_column_size(metadata) <= 1048576),
   version integer NOT NULL DEFAULT 1 CONSTRAINT knowledge_version_positive CHECK (version >= 1),
   created_at timestamptz NOT NULL DEFAULT now(),
   updated_at timestamptz NOT NULL DEFAULT now(),

@@ -1,0 +1,264 @@
+import { z } from 'zod';
+import { AppError, notFound, validationError } from '../../lib/errors/app-error.ts';
+import { parseOrThrow } from '../../lib/errors/zod-faults.ts';
+import type { Log } from '../../lib/log/create-log.ts';
+import { explainConstraints, type ConstraintErrors } from '../../lib/postgres/constraint-error.ts';
+import type { Page, PageRequest } from '../../lib/postgres/keyset-page.ts';
+import type { Postgres } from '../../lib/postgres/postgres.ts';
+import type { Queryable } from '../../lib/postgres/queryable.ts';
+import { isUuid } from '../../lib/text/uuid.ts';
+import { ensureAuthors } from '../users/ensure-authors.ts';
+import type { Person } from '../users/types.ts';
+import { announceChange, type ChangeContext } from './change.ts';
+import { insertCollection, listCollections } from './collections.ts';
+import { knowledgeFilter, type KnowledgeFilter } from './filter.ts';
+import {
+  createCollectionInput,
+  createKnowledgeInput,
+  updateKnowledgeInput,
+  type CreateCollectionInput,
+  type CreateKnowledgeInput,
+  type UpdateKnowledgeInput,
+  type UpsertDocument,
+} from './input.ts';
+import { KnowledgeRepository } from './repository.ts';
+import { ensureTags, listTags, replaceTags } from './tags.ts';
+import type { Collection, Knowledge, KnowledgeVersion, Tag, UpsertCounts } from './types.ts';
+import { parseDocuments, upsertDocuments } from './upsert-many.ts';
+
+const upsertTimeoutMs = 120_000;
+
+/** Refuses the change unless the document still has this version. */
+export interface Expectation {
+  readonly expectedVersion?: number | undefined;
+}
+
+const range = z.object({
+  limit: z.number().int().min(1).max(1_000).default(20),
+  offset: z.number().int().min(0).max(10_000).default(0),
+});
+
+const fault = (path: string, message: string) => () => validationError('the document', [{ path, message }]);
+
+const constraintErrors = (workspaceId: string, sourceId: string | null | undefined): ConstraintErrors => {
+  return {
+    knowledge_workspace_fkey: () => notFound('workspace', workspaceId),
+    tags_workspace_fkey: () => notFound('workspace', workspaceId),
+    users_workspace_fkey: () => notFound('workspace', workspaceId),
+    workspace_members_workspace_fkey: () => notFound('workspace', workspaceId),
+    knowledge_author_fkey: fault('authorId', 'is no member of the workspace'),
+    knowledge_collection_fkey: fault('collectionId', 'is no collection of the workspace'),
+    knowledge_metadata_length: fault('metadata', 'is too large'),
+    knowledge_content_delta_length: fault('contentDelta', 'is too large'),
+    knowledge_source_id_key: () =>
+      new AppError('DATA_CONSISTENCY_ERROR', 'another document of the workspace has this sourceId', {
+        entity: 'knowledge',
+        ...(typeof sourceId === 'string' ? { entityId: sourceId } : {}),
+      }),
+  };
+};
+
+/** Documents of workspaces, with their history. Versions, events and embedding jobs are written by the database. */
+export class KnowledgeService {
+  readonly #postgres: Postgres;
+  readonly #log: Log;
+  readonly #documents: KnowledgeRepository;
+
+  constructor({ postgres, log }: { readonly postgres: Postgres; readonly log: Log }) {
+    this.#postgres = postgres;
+    this.#log = log;
+    this.#documents = new KnowledgeRepository(postgres);
+  }
+
+  /** Undefined for a document of another workspace too. */
+  async findById(workspaceId: string, id: string): Promise<Knowledge | undefined> {
+    return isUuid(workspaceId) && isUuid(id) ? this.#documents.findById(workspaceId, id) : undefined;
+  }
+
+  /** Latest change first; 20 unless `limit` (up to 1,000) says otherwise. @throws AppError VALIDATION_ERROR. */
+  async findMany(
+    workspaceId: string,
+    filter: KnowledgeFilter = {},
+    part: { readonly limit?: number | undefined; readonly offset?: number | undefined } = {},
+  ): Promise<readonly Knowledge[]> {
+    const checked = parseOrThrow(knowledgeFilter, filter, 'the filter');
+    const { limit, offset } = parseOrThrow(range, part, 'the range');
+    return isUuid(workspaceId) ? this.#documents.findMany(workspaceId, checked, { limit, offset }) : [];
+  }
+
+  /** Latest change first, 20 a page. @throws AppError VALIDATION_ERROR. */
+  async findByWorkspace(
+    workspaceId: string,
+    { limit, cursor, ...filter }: KnowledgeFilter & PageRequest = {},
+  ): Promise<Page<Knowledge>> {
+    const checked = parseOrThrow(knowledgeFilter, filter, 'the filter');
+    this.#requireId('workspace', workspaceId);
+    return this.#documents.findByWorkspace(workspaceId, checked, { limit, cursor });
+  }
+
+  async count(workspaceId: string, filter: KnowledgeFilter = {}): Promise<number> {
+    const checked = parseOrThrow(knowledgeFilter, filter, 'the filter');
+    return isUuid(workspaceId) ? this.#documents.count(workspaceId, checked) : 0;
+  }
+
+  /**
+   * Writes a document with its tags and author, which are made when the workspace does not have them.
+   * @throws AppError VALIDATION_ERROR naming the fields, NOT_FOUND for the workspace, DATA_CONSISTENCY_ERROR for a
+   * `sourceId` in use.
+   */
+  async create(workspaceId: string, input: CreateKnowledgeInput, context: ChangeContext = {}): Promise<Knowledge> {
+    const { tags, author, authorId, ...fields } = parseOrThrow(createKnowledgeInput, input, 'the document');
+    this.#requireId('workspace', workspaceId);
+    return explainConstraints(constraintErrors(workspaceId, fields.sourceId), () =>
+      this.#change('knowledge.create', context, async (tx) => {
+        const documents = new KnowledgeRepository(tx);
+        await ensureTags(tx, workspaceId, tags);
+        const id = await documents.create(
+          workspaceId,
+          {
+            ...fields,
+            contentDelta: fields.contentDelta ?? null,
+            authorId: (await this.#authorId(tx, workspaceId, author)) ?? authorId ?? null,
+            collectionId: fields.collectionId ?? null,
+            sourceId: fields.sourceId ?? null,
+          },
+          tags,
+        );
+        return this.#written(documents, workspaceId, id);
+      }),
+    );
+  }
+
+  /**
+   * Changes the fields given. What is equal already makes no version.
+   * @throws AppError DATA_CONSISTENCY_ERROR with `expected` and `actual` when somebody was faster, NOT_FOUND,
+   * VALIDATION_ERROR naming the fields.
+   */
+  async update(
+    workspaceId: string,
+    id: string,
+    patch: UpdateKnowledgeInput,
+    { expectedVersion, ...context }: ChangeContext & Expectation = {},
+  ): Promise<Knowledge> {
+    const { tags, author, authorId, ...fields } = parseOrThrow(updateKnowledgeInput, patch, 'the document');
+    return explainConstraints(constraintErrors(workspaceId, fields.sourceId), () =>
+      this.#change('knowledge.update', context, async (tx) => {
+        const documents = new KnowledgeRepository(tx);
+        await this.#lock(documents, workspaceId, id, expectedVersion);
+        const person = author === null ? null : await this.#authorId(tx, workspaceId, author);
+        const writer = person === undefined ? authorId : person;
+        if (tags) await ensureTags(tx, workspaceId, tags);
+        const retagged = tags !== undefined && (await replaceTags(tx, workspaceId, id, tags));
+        await documents.update(workspaceId, id, { ...fields, authorId: writer }, { touch: retagged });
+        return this.#written(documents, workspaceId, id);
+      }),
+    );
+  }
+
+  /** @throws AppError DATA_CONSISTENCY_ERROR with `expected` and `actual` when somebody was faster, NOT_FOUND. */
+  async delete(
+    workspaceId: string,
+    id: string,
+    { expectedVersion, ...context }: ChangeContext & Expectation = {},
+  ): Promise<void> {
+    await this.#change('knowledge.delete', context, async (tx) => {
+      const documents = new KnowledgeRepository(tx);
+      await this.#lock(documents, workspaceId, id, expectedVersion);
+      await documents.delete(workspaceId, id);
+    });
+  }
+
+  /**
+   * Writes documents by their source ids, all or none: new ones are inserted, those that differ updated, and the others
+   * left alone. Tags and authors are made when the workspace does not have them.
+   * @throws AppError VALIDATION_ERROR naming every fault with the index of its document, NOT_FOUND for the workspace.
+   */
+  async upsertMany(
+    workspaceId: string,
+    documents: readonly UpsertDocument[],
+    context: ChangeContext = {},
+  ): Promise<UpsertCounts> {
+    const parsed = parseDocuments(documents);
+    this.#requireId('workspace', workspaceId);
+    if (parsed.length === 0) return { inserted: 0, updated: 0, unchanged: 0 };
+    const counts = await explainConstraints(constraintErrors(workspaceId, undefined), () =>
+      this.#change('knowledge.upsert-many', context, (tx) => upsertDocuments(tx, workspaceId, parsed)),
+    );
+    this.#log.debug({ event: 'knowledge.upserted', workspaceId, ...counts });
+    return counts;
+  }
+
+  /** A document's history, latest version first, 20 a page. @throws AppError NOT_FOUND. */
+  async versions(workspaceId: string, id: string, page: PageRequest = {}): Promise<Page<KnowledgeVersion>> {
+    this.#requireId('knowledge', id);
+    this.#requireId('workspace', workspaceId);
+    const found = await this.#documents.versions(workspaceId, id, page);
+    if (found.items.length === 0 && page.cursor === undefined) throw notFound('knowledge', id);
+    return found;
+  }
+
+  /** The workspace's tags by name, 20 a page. */
+  async tags(workspaceId: string, page: PageRequest = {}): Promise<Page<Tag>> {
+    this.#requireId('workspace', workspaceId);
+    return listTags(this.#postgres, workspaceId, page);
+  }
+
+  /** The workspace's collections by name, 20 a page. */
+  async collections(workspaceId: string, page: PageRequest = {}): Promise<Page<Collection>> {
+    this.#requireId('workspace', workspaceId);
+    return listCollections(this.#postgres, workspaceId, page);
+  }
+
+  /** @throws AppError VALIDATION_ERROR, NOT_FOUND for the workspace, DATA_CONSISTENCY_ERROR for a name in use. */
+  async createCollection(workspaceId: string, input: CreateCollectionInput): Promise<Collection> {
+    const fields = parseOrThrow(createCollectionInput, input, 'the collection');
+    this.#requireId('workspace', workspaceId);
+    const created = await explainConstraints(
+      { collections_workspace_fkey: () => notFound('workspace', workspaceId) },
+      () => insertCollection(this.#postgres, workspaceId, fields),
+    );
+    if (created) return created;
+    throw new AppError('DATA_CONSISTENCY_ERROR', `a collection named ${JSON.stringify(fields.name)} exists already`, {
+      entity: 'collection',
+      entityId: fields.name,
+    });
+  }
+
+  #requireId(entity: string, id: string): void {
+    if (!isUuid(id)) throw notFound(entity, id);
+  }
+
+  #change<T>(name: string, { tx, ...change }: ChangeContext, work: (tx: Queryable) => Promise<T>): Promise<T> {
+    const announced = async (open: Queryable): Promise<T> => {
+      await announceChange(open, change);
+      return work(open);
+    };
+    return tx ? announced(tx) : this.#postgres.transaction(announced, { name, timeoutMs: upsertTimeoutMs });
+  }
+
+  async #authorId(tx: Queryable, workspaceId: string, author: Person | undefined): Promise<string | undefined> {
+    return author && (await ensureAuthors(tx, workspaceId, [author]))[0];
+  }
+
+  async #lock(
+    documents: KnowledgeRepository,
+    workspaceId: string,
+    id: string,
+    expected: number | undefined,
+  ): Promise<void> {
+    const actual = isUuid(workspaceId) && isUuid(id) ? await documents.lock(workspaceId, id) : undefined;
+    if (actual === undefined) throw notFound('knowledge', id);
+    if (expected === undefined || expected === actual) return;
+    throw new AppError(
+      'DATA_CONSISTENCY_ERROR',
+      `the document has version ${actual} by now, not ${expected}: read it again before changing it`,
+      { entity: 'knowledge', entityId: id, expected, actual },
+    );
+  }
+
+  async #written(documents: KnowledgeRepository, workspaceId: string, id: string): Promise<Knowledge> {
+    const written = await documents.findById(workspaceId, id);
+    if (!written) throw notFound('knowledge', id);
+    return written;
+  }
+}

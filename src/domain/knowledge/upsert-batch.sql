@@ -1,0 +1,54 @@
+-- Writes a batch of documents of one workspace by their source ids: new ones are inserted, those that differ updated, and the
+-- others left alone, so that they get no version, no event and no job. $1 workspace, $2 documents as a JSON array.
+-- Authors and tags exist. A document that another transaction writes or deletes meanwhile counts in no column.
+WITH given AS MATERIALIZED (
+  SELECT d.* FROM json_to_recordset($2::json) AS d (source_id text, title text, content text, content_type text, excerpt text,
+    status text, author_id uuid, collection_id uuid, metadata jsonb, tags text[])
+), wanted AS MATERIALIZED (
+  SELECT g.source_id, t.id AS tag_id
+  FROM given AS g CROSS JOIN LATERAL unnest(g.tags) AS named (name)
+  JOIN treadle.tags AS t ON t.workspace_id = $1 AND t.name = named.name
+), known AS MATERIALIZED (
+  SELECT k.id, g.source_id,
+    (k.title, k.content, k.content_type, k.excerpt, k.metadata, k.status)
+      IS DISTINCT FROM (g.title, g.content, g.content_type, g.excerpt, g.metadata, coalesce(g.status, k.status))
+    OR (g.author_id IS NOT NULL AND k.author_id IS DISTINCT FROM g.author_id)
+    OR (g.collection_id IS NOT NULL AND k.collection_id IS DISTINCT FROM g.collection_id) AS differs,
+    ARRAY(SELECT kt.tag_id FROM treadle.knowledge_tags AS kt WHERE kt.workspace_id = $1 AND kt.knowledge_id = k.id ORDER BY kt.tag_id)
+      <> ARRAY(SELECT DISTINCT w.tag_id FROM wanted AS w WHERE w.source_id = g.source_id ORDER BY w.tag_id) AS tags_differ
+  FROM given AS g JOIN treadle.knowledge AS k ON k.workspace_id = $1 AND k.source_id = g.source_id
+), inserted AS (
+  INSERT INTO treadle.knowledge
+    (workspace_id, source_id, title, content, content_type, excerpt, status, author_id, collection_id, metadata)
+  SELECT $1, g.source_id, g.title, g.content, g.content_type, g.excerpt, coalesce(g.status, 'published'), g.author_id,
+    g.collection_id, g.metadata
+  FROM given AS g
+  WHERE NOT EXISTS (SELECT FROM known WHERE known.source_id = g.source_id)
+  ORDER BY g.source_id
+  ON CONFLICT (workspace_id, source_id) WHERE source_id IS NOT NULL DO NOTHING
+  RETURNING id, source_id
+), updated AS (
+  -- An editor's delta belongs to the content it was made for.
+  UPDATE treadle.knowledge AS k SET
+    title = g.title, content = g.content, content_type = g.content_type, excerpt = g.excerpt, metadata = g.metadata,
+    content_delta = CASE WHEN k.content = g.content THEN k.content_delta END,
+    status = coalesce(g.status, k.status),
+    author_id = coalesce(g.author_id, k.author_id),
+    collection_id = coalesce(g.collection_id, k.collection_id),
+    updated_at = CASE WHEN known.tags_differ THEN clock_timestamp() ELSE k.updated_at END
+  FROM known JOIN given AS g ON g.source_id = known.source_id
+  WHERE k.workspace_id = $1 AND k.id = known.id AND (known.differs OR known.tags_differ)
+  RETURNING k.id, k.source_id
+), unlinked AS (
+  DELETE FROM treadle.knowledge_tags AS kt USING updated AS u
+  WHERE kt.workspace_id = $1 AND kt.knowledge_id = u.id
+    AND NOT EXISTS (SELECT FROM wanted AS w WHERE w.source_id = u.source_id AND w.tag_id = kt.tag_id)
+), linked AS (
+  INSERT INTO treadle.knowledge_tags (workspace_id, knowledge_id, tag_id)
+  SELECT $1, written.id, w.tag_id
+  FROM (SELECT id, source_id FROM inserted UNION ALL SELECT id, source_id FROM updated) AS written
+  JOIN wanted AS w ON w.source_id = written.source_id
+  ON CONFLICT DO NOTHING
+)
+SELECT (SELECT count(*) FROM inserted)::integer AS inserted, (SELECT count(*) FROM updated)::integer AS updated,
+  (SELECT count(*) FROM known WHERE NOT differs AND NOT tags_differ)::integer AS unchanged

@@ -1,0 +1,28 @@
+export const userStatuses = ['active', 'disabled'] as const;
+export type UserStatus = (typeof userStatuses)[number];
+
+export interface User {
+  readonly id: string;
+  /** Null for an account; else the one workspace in which the person is known. */
+  readonly workspaceId: string | null;
+  readonly email: string | null;
+  readonly name: string;
+  readonly status: UserStatus;
+  readonly createdAt: Date;
+  readonly updatedAt: Date;
+}
+
+export interface Role {
+  readonly id: string;
+  readonly workspaceId: string;
+  readonly name: string;
+  /** Such as `knowledge:read`; `*` is everything. */
+  readonly permissions: readonly string[];
+  readonly isSystemRole: boolean;
+}
+
+/** Somebody to be named as an author: found by email where there is one, else by name. */
+export interface Person {
+  readonly name: string;
+  readonly email?: string | undefined;
+}

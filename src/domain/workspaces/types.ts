@@ -1,0 +1,14 @@
+export interface Workspace {
+  readonly id: string;
+  /** Stands in URLs and commands; unique. */
+  readonly name: string;
+  readonly displayName: string;
+  readonly description: string;
+  /** IANA name. */
+  readonly timeZone: string;
+  readonly createdAt: Date;
+  readonly updatedAt: Date;
+}
+
+/** The workspace of what belongs to Treadle itself: its roles and its administrators. */
+export const systemWorkspaceName = 'system';
