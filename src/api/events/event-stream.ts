@@ -1,0 +1,58 @@
+import { setTimeout as delay } from 'node:timers/promises';
+
+export interface ServerSentEvent {
+  readonly event: string;
+  /** One line. */
+  readonly data: string;
+}
+
+export interface EventStreamOptions<T> {
+  readonly signal: AbortSignal;
+  readonly heartbeatMs: number;
+  readonly format: (item: T) => ServerSentEvent;
+}
+
+type Step<T> = IteratorResult<T> | 'silence' | 'gone';
+
+const aborted = (signal: AbortSignal): Promise<'gone'> =>
+  new Promise((resolve) => {
+    if (signal.aborted) resolve('gone');
+    else signal.addEventListener('abort', () => resolve('gone'), { once: true });
+  });
+
+const silence = async (ms: number, signal: AbortSignal): Promise<'silence'> => {
+  await delay(ms, undefined, { signal }).catch(() => undefined);
+  return 'silence';
+};
+
+/**
+ * Server-sent events (WHATWG HTML, 9.2) from a source, with a comment line whenever it is silent for `heartbeatMs`.
+ * Ends with the source or with `signal`; either way the source is closed.
+ */
+export async function* eventStream<T>(
+  source: AsyncIterable<T>,
+  options: EventStreamOptions<T>,
+): AsyncGenerator<string> {
+  const { signal, heartbeatMs, format } = options;
+  const iterator = source[Symbol.asyncIterator]();
+  const gone = aborted(signal);
+  try {
+    let next = iterator.next();
+    for (;;) {
+      const heard = new AbortController();
+      const step: Step<T> = await Promise.race([next, gone, silence(heartbeatMs, heard.signal)]);
+      heard.abort();
+      if (step === 'gone') return;
+      if (step === 'silence') {
+        yield ': alive\n\n';
+        continue;
+      }
+      if (step.done) return;
+      const { event, data } = format(step.value);
+      yield `event: ${event}\ndata: ${data}\n\n`;
+      next = iterator.next();
+    }
+  } finally {
+    void iterator.return?.(undefined)?.catch(() => undefined);
+  }
+}
