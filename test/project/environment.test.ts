@@ -22,3 +22,11 @@ it('.env.example changes nothing when it is copied as it is', async () => {
   const active = (await readProjectFile('.env.example')).split('\n').filter((line) => /^[^#\s]/.test(line));
   expect(active).toEqual([]);
 });
+
+it('the configuration page has a row for every variable, with its default', async () => {
+  const rows = (await readProjectFile('docs/configuration.md')).split('\n').flatMap((line): [string, string][] => {
+    const [, name, value] = /^\| `([A-Z_]+)` \| (?:`([^`]*)`)? ?\|/.exec(line) ?? [];
+    return name === undefined ? [] : [[name, value ?? '']];
+  });
+  expect(new Map(rows)).toEqual(given);
+});
