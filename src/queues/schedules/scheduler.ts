@@ -83,7 +83,8 @@ export class Scheduler {
     this.#closed = true;
     clearTimeout(this.#timer);
     this.#wakeUps.close();
-    await this.#stopListening?.();
+    // Not waited for: it would wait for a server that cannot be reached.
+    void this.#stopListening?.();
     await this.#looking;
     await Promise.all(this.#firing.values());
   }
