@@ -1,18 +1,11 @@
-/** What an import takes. Beyond these a record is refused, with the limit in the message, rather than cut. */
+import { knowledgeLimits } from '../knowledge/input.ts';
+
+/** What an import takes beside the limits of a document. Beyond these a file is refused, with the limit in the message. */
 export const importLimits = {
-  /** One document's content, in UTF-8. A longer text belongs in several documents. */
-  maxContentBytes: 1_048_576,
-  /** One line of JSONL or one record of CSV: content with every character escaped, and other fields beside it. */
-  maxRecordBytes: 8_388_608,
-  maxTitleLength: 500,
-  maxExcerptLength: 2_000,
-  maxIdLength: 500,
-  maxTags: 100,
-  maxTagLength: 100,
-  maxAuthorLength: 200,
-  maxMetadataDepth: 32,
-  /** All of a record's unknown fields together, as JSON. */
-  maxMetadataBytes: 196_608,
+  /** A file that is one document: its content, and front matter before it. */
+  maxFileBytes: knowledgeLimits.contentBytes + 65_536,
+  /** One line of JSONL or one record of CSV: content with its characters escaped, and other fields beside it. */
+  maxRecordBytes: 2 * knowledgeLimits.contentBytes,
   /** Faults named of one file; reading stops there. */
   maxFaultsPerFile: 10,
   /** Faults named of one import; the rest are counted. */

@@ -1,103 +1,10 @@
-import { z } from 'zod';
+import type { z } from 'zod';
 import { faultsOf } from '../../lib/errors/zod-faults.ts';
-import { knowledgeStatuses, type KnowledgeStatus } from '../knowledge/types.ts';
+import { knowledgeLimits, upsertKnowledgeInput } from '../knowledge/input.ts';
 import { cutText } from './cut-text.ts';
-import { importLimits } from './import-limits.ts';
 
-/** A document as a source gives it, checked, before it has an identity in the workspace. */
-export interface ImportedDocument {
-  /** The source's own id, unique in the workspace: importing it again updates the document. */
-  readonly sourceId: string;
-  readonly title: string;
-  readonly content: string;
-  /** A media type. */
-  readonly contentType: string;
-  readonly excerpt: string | undefined;
-  readonly tags: readonly string[];
-  readonly author: string | undefined;
-  readonly status: KnowledgeStatus;
-  /** Fields of the source that Treadle has no place for. */
-  readonly metadata: Readonly<Record<string, unknown>>;
-}
-
-const blankAsMissing = (value: unknown): unknown =>
-  value === null || (typeof value === 'string' && value.trim() === '') ? undefined : value;
-const scalarAsText = (value: unknown): unknown =>
-  typeof value === 'number' || typeof value === 'boolean' || typeof value === 'bigint' ? String(value) : value;
-const listOfText = (value: unknown): unknown =>
-  typeof value === 'string' ? value.split(/[,;]/) : Array.isArray(value) ? value : scalarAsText(value);
-const nameOf = (value: unknown): unknown =>
-  typeof value === 'object' && value !== null && 'name' in value ? value.name : value;
-
-const storable = (value: string): boolean => value.isWellFormed() && !value.includes('\0');
-const storableText = (message: string) =>
-  z.string({ message }).refine(storable, { message: 'contains NUL or a lone surrogate' });
-const shortText = (maxLength: number) =>
-  z
-    .preprocess(
-      (value) => scalarAsText(blankAsMissing(value)),
-      storableText('must be text')
-        .trim()
-        .max(maxLength, { message: `is longer than ${maxLength} characters` })
-        .optional(),
-    )
-    .transform((text) => text?.normalize('NFC'));
-
-const content = z.preprocess(
-  (value) => scalarAsText(value ?? undefined),
-  storableText('must be text')
-    .refine((text) => Buffer.byteLength(text) <= importLimits.maxContentBytes, {
-      message: `is larger than the ${importLimits.maxContentBytes} bytes one document may have`,
-    })
-    .default(''),
-);
-const tags = z
-  .preprocess(
-    (value) => listOfText(blankAsMissing(value) ?? []),
-    z.array(z.preprocess(scalarAsText, storableText('must be text')), { message: 'must be a list of texts' }),
-  )
-  .transform((given) => [...new Set(given.map((tag) => tag.trim().normalize('NFC')).filter(Boolean))])
-  .pipe(
-    z
-      .array(
-        z
-          .string()
-          .max(importLimits.maxTagLength, { message: `is longer than ${importLimits.maxTagLength} characters` }),
-      )
-      .max(importLimits.maxTags, { message: `has more than ${importLimits.maxTags} entries` }),
-  );
-const status = z.preprocess(
-  (value) => {
-    const given = blankAsMissing(value);
-    return typeof given === 'string' ? given.trim().toLowerCase() : given;
-  },
-  z.enum(knowledgeStatuses, { message: `must be ${knowledgeStatuses.join(', ')}` }).default('published'),
-);
-
-const fields = z.object({
-  id: shortText(importLimits.maxIdLength),
-  title: shortText(importLimits.maxTitleLength),
-  content,
-  excerpt: shortText(importLimits.maxExcerptLength),
-  tags,
-  author: z.preprocess(nameOf, shortText(importLimits.maxAuthorLength)),
-  status,
-});
-
-/** Why a value cannot be kept as JSON in Postgres, or undefined when it can. */
-const metadataFault = (value: unknown, depth = 0): string | undefined => {
-  if (depth > importLimits.maxMetadataDepth) return `is nested deeper than ${importLimits.maxMetadataDepth} levels`;
-  if (typeof value === 'string') return storable(value) ? undefined : 'contains NUL or a lone surrogate';
-  if (typeof value === 'number') return Number.isFinite(value) ? undefined : 'must be a finite number';
-  if (typeof value !== 'object' || value === null) return undefined;
-  for (const [key, inner] of Object.entries(value)) {
-    const fault = storable(key) ? metadataFault(inner, depth + 1) : 'has a name with NUL or a lone surrogate';
-    if (fault !== undefined) return fault;
-  }
-  return undefined;
-};
-
-const isMissing = (value: unknown): boolean => blankAsMissing(value) === undefined;
+/** A document as a source gives it, checked. Importing the same `sourceId` again updates it. */
+export type ImportedDocument = z.output<typeof upsertKnowledgeInput>;
 
 /** What a reader knows of a record beside its fields. */
 export interface RecordOrigin {
@@ -112,37 +19,68 @@ export type CheckedRecord =
   | { readonly document: ImportedDocument; readonly namesItsId: boolean }
   | { readonly faults: readonly string[] };
 
-/** Checks the fields of one record: a document, or every fault with the field's name. Unknown fields become metadata. */
+const blankAsMissing = (value: unknown): unknown =>
+  value === null || (typeof value === 'string' && value.trim() === '') ? undefined : value;
+
+/** A number or a boolean as text; anything else stays as it is, for the check to name. */
+const asText = (value: unknown): unknown => {
+  const given = blankAsMissing(value);
+  return typeof given === 'number' || typeof given === 'boolean' || typeof given === 'bigint' ? String(given) : given;
+};
+
+const asTags = (value: unknown): unknown => {
+  const given = asText(value);
+  const list: unknown = typeof given === 'string' ? given.split(/[,;]/) : given;
+  if (!Array.isArray(list)) return list;
+  const names = list.map((tag: unknown) => asText(tag)).map((tag) => (typeof tag === 'string' ? tag.trim() : tag));
+  return [...new Set(names)].filter((tag) => tag !== undefined);
+};
+
+const asAuthor = (value: unknown): unknown => {
+  const given = asText(value);
+  if (typeof given !== 'object' || given === null || !('name' in given)) return given;
+  return { name: given.name, email: 'email' in given ? blankAsMissing(given.email) : undefined };
+};
+
+const asStatus = (value: unknown): unknown => {
+  const given = blankAsMissing(value);
+  return typeof given === 'string' ? given.trim().toLowerCase() : given;
+};
+
+/** A title that nobody wrote as one: made to fit. */
+const nameBy = (title: string | undefined): string | undefined =>
+  title && cutText(title.replaceAll(/[\p{Cc}\s]+/gu, ' ').trim(), knowledgeLimits.titleLength);
+
+/** The message of a fault, after the name the field has in the source. */
+const describe = (path: string, message: string): string => {
+  const field = path.replace(/^sourceId$/, 'id').replace(/^metadata\./, '');
+  return field === '' ? message : `${field} ${message}`;
+};
+
+/**
+ * Checks the fields of one record by the rules of a document: a document, or every fault with the field's name. Fields
+ * that a document does not have are kept as metadata.
+ */
 export const toImportedDocument = (
   record: Readonly<Record<string, unknown>>,
   { defaultId, contentType, defaultTitle }: RecordOrigin,
 ): CheckedRecord => {
-  const known = new Set(Object.keys(fields.shape));
-  const metadata = Object.fromEntries(
-    Object.entries(record).filter(([name, value]) => !known.has(name) && !isMissing(value)),
-  );
-  const parsed = fields.safeParse(record);
-  const faults = parsed.success
-    ? []
-    : faultsOf(parsed.error).map(({ path, message }) => (path ? `${path} ${message}` : message));
-  for (const [name, value] of Object.entries(metadata)) {
-    const fault = storable(name) ? metadataFault(value) : 'has a name with NUL or a lone surrogate';
-    if (fault !== undefined) faults.push(`${storable(name) ? name : 'a field'} ${fault}`);
-  }
-  if (Buffer.byteLength(JSON.stringify(metadata) ?? '') > importLimits.maxMetadataBytes) {
-    faults.push(`has more than ${importLimits.maxMetadataBytes} bytes in fields that are kept as metadata`);
-  }
-  if (!parsed.success || faults.length > 0) return { faults };
-  const { id, title = defaultTitle(parsed.data.content), ...rest } = parsed.data;
-  if (title === undefined) return { faults: ['needs a title or content'] };
-  return {
-    namesItsId: id !== undefined,
-    document: {
-      ...rest,
-      sourceId: id ?? defaultId,
-      title: cutText(title, importLimits.maxTitleLength),
-      contentType,
-      metadata,
-    },
-  };
+  const { id, title, content, excerpt, tags, author, status, ...others } = record;
+  const givenId = asText(id);
+  const text = asText(content) ?? '';
+  const givenTitle = asText(title) ?? (typeof text === 'string' ? nameBy(defaultTitle(text)) : undefined);
+  if (givenTitle === undefined) return { faults: ['needs a title or content'] };
+  const parsed = upsertKnowledgeInput.safeParse({
+    sourceId: typeof givenId === 'string' ? givenId.trim() : (givenId ?? defaultId),
+    title: typeof givenTitle === 'string' ? givenTitle.replaceAll(/\s+/g, ' ') : givenTitle,
+    content: text,
+    contentType,
+    excerpt: asText(excerpt),
+    tags: asTags(tags),
+    author: asAuthor(author),
+    status: asStatus(status),
+    metadata: Object.fromEntries(Object.entries(others).filter(([, value]) => blankAsMissing(value) !== undefined)),
+  });
+  if (parsed.success) return { document: parsed.data, namesItsId: givenId !== undefined };
+  return { faults: faultsOf(parsed.error).map(({ path, message }) => describe(path, message)) };
 };

@@ -1,8 +1,8 @@
 import { readdir, stat } from 'node:fs/promises';
 import path from 'node:path';
 import { z } from 'zod';
+import { knowledgeLimits } from '../knowledge/input.ts';
 import { cutText } from './cut-text.ts';
-import { importLimits } from './import-limits.ts';
 import { toImportedDocument, type ImportedDocument } from './imported-document.ts';
 import { readTextFile } from './read-text-file.ts';
 
@@ -24,8 +24,7 @@ const manifest = z.object({
 });
 
 /** `Ann Other <ann@example.com> (https://example.com)` without what is in brackets. */
-const personName = (author = ''): string =>
-  cutText(author.replaceAll(/<[^>]*>|\([^)]*\)/g, '').trim(), importLimits.maxAuthorLength);
+const personName = (author = ''): string => cutText(author.replaceAll(/<[^>]*>|\([^)]*\)/g, '').trim(), 200);
 
 const readPackage = async (folder: string): Promise<ImportedDocument | undefined> => {
   const names = await readdir(folder);
@@ -41,11 +40,11 @@ const readPackage = async (folder: string): Promise<ImportedDocument | undefined
     {
       title: name,
       content,
-      excerpt: cutText(description?.trim() ?? '', importLimits.maxExcerptLength),
+      excerpt: cutText(description?.trim() ?? '', knowledgeLimits.excerptLength),
       tags: keywords
         .map((word) => word.trim().toLowerCase())
-        .filter((word) => word.length <= importLimits.maxTagLength)
-        .slice(0, importLimits.maxTags),
+        .filter((word) => word.length <= knowledgeLimits.tagLength)
+        .slice(0, knowledgeLimits.tags),
       author: personName(author),
       version,
       license,

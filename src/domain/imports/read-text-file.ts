@@ -1,10 +1,8 @@
 import { open } from 'node:fs/promises';
+import { knowledgeLimits } from '../knowledge/input.ts';
 import { importLimits } from './import-limits.ts';
 import { decodeText, withoutByteOrderMark } from './read-lines.ts';
 import { RefusedInput } from './refused-input.ts';
-
-/** Room beside the content, for front matter. */
-const maxFileBytes = importLimits.maxContentBytes + 65_536;
 
 const lineOfFault = (bytes: Buffer): number => {
   let line = 1;
@@ -26,15 +24,15 @@ export const readTextFile = async (path: string): Promise<string> => {
   try {
     const { size } = await file.stat();
     // One byte more than there should be shows a file that is being written to.
-    const buffer = Buffer.allocUnsafe(Math.min(size, maxFileBytes) + 1);
+    const buffer = Buffer.allocUnsafe(Math.min(size, importLimits.maxFileBytes) + 1);
     let length = 0;
     while (length < buffer.length) {
       const { bytesRead } = await file.read(buffer, length, buffer.length - length);
       if (bytesRead === 0) break;
       length += bytesRead;
     }
-    if (length > maxFileBytes) {
-      throw new RefusedInput(`is larger than the ${importLimits.maxContentBytes} bytes one document may have`);
+    if (length > importLimits.maxFileBytes) {
+      throw new RefusedInput(`is larger than the ${knowledgeLimits.contentBytes} bytes one document may have`);
     }
     if (length !== size) throw new RefusedInput('is being written to; import it again when it is complete');
     const bytes = withoutByteOrderMark(buffer.subarray(0, length));
