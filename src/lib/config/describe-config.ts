@@ -1,14 +1,7 @@
 import type { Config } from './load-config.ts';
 
-const maskUrl = (url: string | undefined): string | undefined =>
-  url
-    ?.split(',')
-    .map((part) => {
-      const parsed = new URL(part.trim());
-      if (parsed.password) parsed.password = '***';
-      return parsed.href;
-    })
-    .join(',');
+/** Passwords stand between the colon and the at sign, in each of several URLs. */
+const maskUrl = (url: string | undefined): string | undefined => url?.replaceAll(/(\/\/[^:@/,]*):[^@/,]*@/g, '$1:***@');
 
 /** The configuration as it may be printed: passwords and keys masked. */
 export const describeConfig = (config: Config): Record<string, unknown> => ({

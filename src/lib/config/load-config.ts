@@ -51,19 +51,19 @@ const urlOf = (protocols: readonly string[]) =>
     message: `must be a URL that starts with ${protocols.map((protocol) => `${protocol}//`).join(' or ')}`,
   });
 const postgresUrl = urlOf(['postgres:', 'postgresql:']);
-const redisProtocols = ['redis:', 'rediss:', 'redis+sentinel:'];
-const redisUrl = z
-  .string()
-  .refine(
-    (text) =>
-      text
-        .split(',')
-        .every((part) => URL.canParse(part.trim()) && redisProtocols.includes(new URL(part.trim()).protocol)),
-    {
-      message:
-        'must be a URL that starts with redis://, rediss:// or redis+sentinel://; several, comma-separated, make a Cluster',
-    },
-  );
+const isUrlOf = (text: string, protocols: readonly string[]): boolean =>
+  URL.canParse(text) && protocols.includes(new URL(text).protocol);
+/** One server, several of a Cluster, or the sentinels of `redis+sentinel://host:port,host:port/name`. */
+const isRedisUrl = (text: string): boolean => {
+  const sentinels = /^redis\+sentinel:\/\/([^/]+)\/[^/]+(?:\/\d+)?$/.exec(text)?.[1];
+  return sentinels === undefined
+    ? text.split(',').every((part) => isUrlOf(part.trim(), ['redis:', 'rediss:']))
+    : sentinels.split(',').every((host) => isUrlOf(`redis://${host.trim()}`, ['redis:']));
+};
+const redisUrl = z.string().refine(isRedisUrl, {
+  message:
+    'must be a URL that starts with redis:// or rediss:// (several, comma-separated, make a Cluster), or redis+sentinel://host:port,host:port/name',
+});
 const integer = (min: number, max: number) =>
   z.string().transform((text, context) => {
     const value = /^\d+$/.test(text.trim()) ? Number(text) : Number.NaN;
