@@ -27,8 +27,10 @@ import { addHealthRoutes } from './routes/health.ts';
 import { addJobActionRoutes } from './routes/job-actions.ts';
 import { addJobEventRoutes } from './routes/job-events.ts';
 import { addJobRoutes } from './routes/jobs.ts';
+import { addKnowledgeRoutes } from './routes/knowledge.ts';
 import { addQueueRoutes } from './routes/queues.ts';
 import { addScheduleRoutes } from './routes/schedules.ts';
+import { addTagAndCollectionRoutes } from './routes/tags-and-collections.ts';
 import { addWorkspaceRoutes } from './routes/workspaces.ts';
 
 export interface ServerOptions {
@@ -123,6 +125,8 @@ const addRoutes = (app: Api, parts: RouteParts): void => {
   addDeadLetterRoutes(app, parts);
   addScheduleRoutes(app, parts);
   addWorkspaceRoutes(app, parts);
+  addKnowledgeRoutes(app, parts);
+  addTagAndCollectionRoutes(app, parts);
   addHealthRoutes(app, parts);
 };
 

@@ -1,0 +1,78 @@
+import { z } from 'zod';
+import { validationError } from '../../lib/errors/app-error.ts';
+import { storableText } from '../../lib/text/storable.ts';
+import { createKnowledgeInput, updateKnowledgeInput } from '../../domain/knowledge/input.ts';
+import { knowledgeStatuses } from '../../domain/knowledge/types.ts';
+import { workspaceParam } from './workspace.ts';
+
+const named = z.object({ id: z.string(), name: z.string() });
+const changeSummary = storableText(1_000).optional().describe('Kept with the version');
+
+export const document = z
+  .object({
+    id: z.string(),
+    workspaceId: z.string(),
+    title: z.string(),
+    content: z.string(),
+    contentDelta: z.unknown().describe('What an editor keeps beside the text; null when there is none'),
+    contentType: z.string(),
+    excerpt: z.string(),
+    status: z.enum(knowledgeStatuses),
+    author: named.nullable(),
+    collection: named.nullable(),
+    tags: z.array(z.string()).readonly(),
+    metadata: z.record(z.string(), z.unknown()),
+    sourceId: z.string().nullable().describe('Its id where it was imported from'),
+    version: z.number(),
+    createdAt: z.date(),
+    updatedAt: z.date(),
+  })
+  .meta({ id: 'Document' });
+
+export const documentVersion = z
+  .object({
+    knowledgeId: z.string(),
+    versionNumber: z.number(),
+    title: z.string(),
+    content: z.string(),
+    contentDelta: z.unknown(),
+    excerpt: z.string(),
+    author: named.nullable(),
+    actor: z.string().nullable(),
+    changeSummary: z.string().nullable(),
+    changed: z.array(z.string()).readonly().describe('The fields that differ from the version before'),
+    createdAt: z.date(),
+  })
+  .meta({ id: 'DocumentVersion' });
+
+const counted = {
+  id: z.string(),
+  workspaceId: z.string(),
+  name: z.string(),
+  documents: z.number().describe('How many documents are in it'),
+  createdAt: z.date(),
+  updatedAt: z.date(),
+};
+
+export const tag = z.object(counted).meta({ id: 'Tag' });
+export const collection = z.object({ ...counted, description: z.string() }).meta({ id: 'Collection' });
+
+export const documentParams = z.object({ ws: workspaceParam, id: z.guid().describe('The id of a document') });
+export const createDocumentBody = createKnowledgeInput.safeExtend({ changeSummary });
+export const updateDocumentBody = updateKnowledgeInput.safeExtend({ changeSummary });
+
+/** `If-Match` as a version: a number, bare or quoted as an entity tag. */
+export const ifMatchHeaders = z.looseObject({
+  'if-match': z
+    .string({ error: 'is needed: the version that is to be changed' })
+    .regex(/^(?:"\d{1,9}"|\d{1,9})$/, 'must be the version that is to be changed, as 3 or "3"')
+    .describe('The version that is to be changed; another one by now is a 409'),
+});
+
+export const versionOf = (ifMatch: string): number => {
+  const version = Number(ifMatch.replaceAll('"', ''));
+  if (version >= 1) return version;
+  throw validationError('the headers', [{ path: 'if-match', message: 'must be 1 or more' }]);
+};
+
+export const etagOf = (version: number): string => `"${version}"`;

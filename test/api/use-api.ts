@@ -1,0 +1,116 @@
+import { afterAll, beforeAll } from 'vitest';
+import { z } from 'zod';
+import { createServer, type Server, type ServerOptions } from '../../src/api/server.ts';
+import { loadConfig } from '../../src/lib/config/load-config.ts';
+import { createLog } from '../../src/lib/log/create-log.ts';
+import { createPlatform, type Platform } from '../../src/platform.ts';
+import { defineJob } from '../../src/queues/define-job.ts';
+import { useDatabase, type TestDatabase } from '../services/database.ts';
+
+/** An app's own job, whose payload has rules. */
+export const greet = defineJob({
+  name: 'app.greet',
+  payload: z.object({ to: z.string().min(1).max(20), times: z.int().min(1).default(1), workspaceId: z.uuid().optional() }),
+  attempts: 3,
+});
+
+export interface Answer<T = any> {
+  readonly status: number;
+  readonly headers: Readonly<Record<string, string | string[] | number | undefined>>;
+  readonly body: T;
+}
+
+export interface Call {
+  readonly key?: string;
+  readonly headers?: Readonly<Record<string, string>>;
+  /** Sent as JSON. */
+  readonly body?: unknown;
+  /** Sent as it is. */
+  readonly raw?: string;
+}
+
+type Method = 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
+
+export interface TestApi {
+  readonly platform: Platform;
+  readonly server: Server;
+  readonly database: TestDatabase;
+  call(method: Method, url: string, call?: Call): Promise<Answer>;
+  /** Makes a key and answers its secret. */
+  key(scopes: readonly string[], bound?: { workspaceId?: string; userId?: string }): Promise<string>;
+  /** Waits until `look` answers something, for up to ten seconds. */
+  until<T>(look: () => Promise<T | undefined | false>): Promise<T>;
+}
+
+export interface UseApiOptions extends ServerOptions {
+  readonly env?: Readonly<Record<string, string>>;
+}
+
+const parse = (text: string): unknown => {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return text;
+  }
+};
+
+/** The HTTP server over a platform over a database of the file's own. Nothing works on jobs. */
+export const useApi = ({ env = {}, ...options }: UseApiOptions = {}): TestApi => {
+  const database = useDatabase();
+  let platform: Platform;
+  let server: Server;
+  let keys = 0;
+  beforeAll(async () => {
+    const { url } = database;
+    const config = loadConfig({ DATABASE_URL: url, TREADLE_PORT: '0', DATABASE_POOL_SIZE: '5', ...env });
+    const close = (): Promise<void> => Promise.resolve();
+    platform = await createPlatform(
+      config,
+      createLog({ level: 'silent' }),
+      { url, directUrl: url, embedded: false, close },
+      { contracts: [greet] },
+    );
+    server = await createServer(platform, options);
+  });
+  afterAll(async () => {
+    await server?.close();
+    await platform?.close();
+  });
+  return {
+    get platform() {
+      return platform;
+    },
+    get server() {
+      return server;
+    },
+    database,
+    call: async (method, url, { key, headers = {}, body, raw } = {}) => {
+      const response = await server.app.inject({
+        method,
+        url,
+        headers: {
+          host: 'localhost',
+          ...(body === undefined ? {} : { 'content-type': 'application/json' }),
+          ...(key === undefined ? {} : { authorization: `Bearer ${key}` }),
+          ...headers,
+        },
+        ...(raw !== undefined ? { payload: raw } : body === undefined ? {} : { payload: JSON.stringify(body) }),
+      });
+      return { status: response.statusCode, headers: response.headers, body: parse(response.payload) };
+    },
+    key: async (scopes, bound = {}) => {
+      keys += 1;
+      const { secret } = await server.keys.create({ name: `key ${keys}`, scopes, ...bound });
+      return secret;
+    },
+    until: async (look) => {
+      const deadline = Date.now() + 10_000;
+      for (;;) {
+        const found = await look();
+        if (found !== undefined && found !== false) return found;
+        if (Date.now() > deadline) throw new Error('it did not happen within ten seconds');
+        await new Promise((resolve) => setTimeout(resolve, 20));
+      }
+    },
+  };
+};
