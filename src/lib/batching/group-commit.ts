@@ -63,7 +63,10 @@ export class GroupCommit<T, R> {
       } catch (error) {
         if (!isConnectionError(error)) return this.#divide(batch, error);
         this.#options.onConnectionError?.(error);
-        if (this.#closing.signal.aborted) return void batch.forEach(({ reject }) => reject(error));
+        if (this.#closing.signal.aborted) {
+          for (const { reject } of batch) reject(error);
+          return;
+        }
         await delay(Math.min(1_000, 20 * 2 ** attempt), undefined, { signal: this.#closing.signal }).catch(
           () => undefined,
         );
@@ -72,7 +75,10 @@ export class GroupCommit<T, R> {
   }
 
   async #divide(batch: readonly Pending<T, R>[], error: unknown): Promise<void> {
-    if (batch.length <= 1) return void batch.forEach(({ reject }) => reject(error));
+    if (batch.length <= 1) {
+      for (const { reject } of batch) reject(error);
+      return;
+    }
     const middle = Math.ceil(batch.length / 2);
     await this.#write(batch.slice(0, middle));
     await this.#write(batch.slice(middle));

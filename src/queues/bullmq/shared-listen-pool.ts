@@ -2,7 +2,8 @@ import { EventEmitter } from 'node:events';
 import type { PgPool, PgPoolClient, PgQueryResult } from 'bullmq';
 import type { Pool, PoolClient } from 'pg';
 
-const isListen = (text: string): boolean => /^\s*(?:un)?listen\b/i.test(text);
+// BullMQ's statements begin with comments.
+const isListen = (text: string): boolean => /^\s*(?:un)?listen\b/im.test(text);
 const namesConnection = (text: string): boolean => text.includes('application_name');
 
 /**

@@ -1,12 +1,8 @@
 import { z } from 'zod';
+import { isStorable } from '../../lib/text/storable.ts';
 
 const oneYearMs = 366 * 86_400_000;
-const text = (max: number) =>
-  z
-    .string()
-    .min(1)
-    .max(max)
-    .refine((value) => !value.includes('\0') && value.isWellFormed(), 'contains NUL or half of a surrogate pair');
+const text = (max: number) => z.string().min(1).max(max).refine(isStorable, 'contains NUL or half of a surrogate pair');
 
 /** The options of an enqueue as they arrive from outside; `runAt` may be a Date or an ISO 8601 text with its offset. */
 export const enqueueOptionsSchema = z
@@ -14,11 +10,7 @@ export const enqueueOptionsSchema = z
     delayMs: z.number().int().min(0).max(oneYearMs).optional(),
     runAt: z.union([z.date(), z.iso.datetime({ offset: true }).transform((value) => new Date(value))]).optional(),
     priority: z.number().int().min(1).max(9).optional(),
-    tenant: z
-      .string()
-      .max(200)
-      .refine((value) => !value.includes('\0') && value.isWellFormed(), 'contains NUL or half of a surrogate pair')
-      .optional(),
+    tenant: z.string().max(200).refine(isStorable, 'contains NUL or half of a surrogate pair').optional(),
     tags: z.array(text(100)).max(50).optional(),
     attempts: z.number().int().min(1).max(1_000).optional(),
     timeoutMs: z.number().int().min(1).max(86_400_000).optional(),

@@ -1,4 +1,5 @@
 import { validationError, type Fault } from '../../lib/errors/app-error.ts';
+import { isStorable } from '../../lib/text/storable.ts';
 
 // JSON.stringify writes NUL and lone surrogates as these escapes; an even number of backslashes before one means that
 // the text itself spelled the escape out.
@@ -6,11 +7,11 @@ const unstorable = /(?<!\\)(?:\\\\)*\\u(?:0000|d[89a-f])/;
 
 /** Where in a JSON value the first text with NUL or half of a surrogate pair lies. */
 const pathOfUnstorable = (value: unknown, path: string): string | undefined => {
-  if (typeof value === 'string') return value.includes('\0') || !value.isWellFormed() ? path : undefined;
+  if (typeof value === 'string') return isStorable(value) ? undefined : path;
   if (typeof value !== 'object' || value === null) return undefined;
   for (const [key, inner] of Object.entries(value)) {
     const here = Array.isArray(value) ? `${path}[${key}]` : path ? `${path}.${key}` : key;
-    if (key.includes('\0') || !key.isWellFormed()) return path;
+    if (!isStorable(key)) return path;
     const found = pathOfUnstorable(inner, here);
     if (found !== undefined) return found;
   }

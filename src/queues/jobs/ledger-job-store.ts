@@ -6,7 +6,8 @@ import { jobColumns, jobRecordOf, type JobRow } from '../ledger/job-columns.ts';
 import { finishedStates, type JobRecord, type JobState, type Page } from '../ledger/job-record.ts';
 import { finishJobs } from '../ledger/ledger-writer.ts';
 import type { JobEvent, JobFilter, JobStore } from '../ports.ts';
-import { transportIdOf, type QueueTransport } from '../transport.ts';
+import type { Transports } from '../open-transports.ts';
+import { transportIdOf } from '../transport.ts';
 import type { JobAnnouncements } from './job-announcements.ts';
 import { pageOfJobs, type Condition } from './job-pages.ts';
 import { reopenJobs } from './reopen-jobs.ts';
@@ -14,8 +15,7 @@ import { reopenJobs } from './reopen-jobs.ts';
 export interface JobStoreParts {
   readonly postgres: Postgres;
   readonly announcements: JobAnnouncements;
-  /** The transport of a queue, or undefined for a queue that this process does not know. */
-  readonly transportOf: (queue: string) => QueueTransport | undefined;
+  readonly transports: Transports;
 }
 
 /** Changes may be announced before they can be seen elsewhere, and a notification may be lost: look again this often anyway. */
@@ -147,8 +147,8 @@ export class LedgerJobStore implements JobStore {
     if (state === 'active') return false;
     if (state !== 'waiting') return true;
     const transportId = transportIdOf(id, returns);
-    const removed = await this.#parts.transportOf(queue)?.remove([transportId]);
-    return removed?.has(transportId) === true;
+    const transport = await this.#parts.transports.of(queue);
+    return (await transport.remove([transportId])).has(transportId);
   }
 
   async #get(id: string): Promise<JobRecord> {

@@ -2,12 +2,12 @@ import type { Postgres } from '../../lib/postgres/postgres.ts';
 import type { JobRegistry } from '../job-registry.ts';
 import type { JobState } from '../ledger/job-record.ts';
 import type { QueueAdmin, QueueSummary } from '../ports.ts';
-import type { QueueTransport } from '../transport.ts';
+import type { Transports } from '../open-transports.ts';
 
 export interface QueueAdminParts {
   readonly postgres: Postgres;
   readonly registry: JobRegistry;
-  readonly transportOf: (queue: string) => QueueTransport | undefined;
+  readonly transports: Transports;
 }
 
 interface CountRow extends Record<string, unknown> {
@@ -90,7 +90,8 @@ export class LedgerQueueAdmin implements QueueAdmin {
        ON CONFLICT (name) DO UPDATE SET paused = excluded.paused, updated_at = now()`,
       [queue, paused],
     );
-    await this.#parts.transportOf(queue)?.setPaused(paused);
+    const transport = await this.#parts.transports.of(queue);
+    await transport.setPaused(paused);
   }
 }
 

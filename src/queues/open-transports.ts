@@ -1,0 +1,87 @@
+import type { Pool } from 'pg';
+import type { Config } from '../lib/config/load-config.ts';
+import type { Log } from '../lib/log/create-log.ts';
+import { createPool } from '../lib/postgres/pool.ts';
+import type { Postgres } from '../lib/postgres/postgres.ts';
+import type { BullConnection } from './bullmq/bull-connection.ts';
+import type { JobRegistry } from './job-registry.ts';
+import type { PgBossClient } from './maintenance/pg-boss-client.ts';
+import type { QueueTransport } from './transport.ts';
+
+export interface TransportParts {
+  readonly config: Config;
+  readonly postgres: Postgres;
+  readonly registry: JobRegistry;
+  readonly log: Log;
+}
+
+/** The queues of a process and the connections that carry them, each opened when it is first asked for. */
+export class Transports {
+  readonly #parts: TransportParts;
+  readonly #open = new Map<string, Promise<QueueTransport>>();
+  #bull: Promise<BullConnection> | undefined;
+  #pgBoss: Promise<PgBossClient> | undefined;
+  #pgBossPool: Pool | undefined;
+
+  constructor(parts: TransportParts) {
+    this.#parts = parts;
+  }
+
+  /** @throws AppError NOT_FOUND for a queue that is not defined. */
+  async of(queue: string): Promise<QueueTransport> {
+    const definition = this.#parts.registry.queue(queue);
+    const transport =
+      this.#open.get(queue) ??
+      (definition.transport === 'bullmq' ? this.#openBull(queue) : this.#openPgBoss(queue, definition.lockMs));
+    this.#open.set(queue, transport);
+    return transport;
+  }
+
+  all(): Promise<readonly QueueTransport[]> {
+    return Promise.all(this.#parts.registry.queues.map(({ name }) => this.of(name)));
+  }
+
+  bull(): Promise<BullConnection> {
+    this.#bull ??= this.#connectBull();
+    return this.#bull;
+  }
+
+  pgBoss(): Promise<PgBossClient> {
+    this.#pgBoss ??= this.#connectPgBoss();
+    return this.#pgBoss;
+  }
+
+  async close(): Promise<void> {
+    for (const transport of this.#open.values()) await (await transport).close();
+    await (await this.#bull)?.close();
+    await (await this.#pgBoss)?.close();
+    await this.#pgBossPool?.end();
+  }
+
+  async #openBull(queue: string): Promise<QueueTransport> {
+    const { BullTransport } = await import('./bullmq/bull-transport.ts');
+    return new BullTransport(await this.bull(), queue);
+  }
+
+  async #openPgBoss(queue: string, lockMs: number): Promise<QueueTransport> {
+    const { PgBossTransport } = await import('./maintenance/pg-boss-transport.ts');
+    return new PgBossTransport(await this.pgBoss(), { queue, lockMs });
+  }
+
+  async #connectBull(): Promise<BullConnection> {
+    const { connectBull } = await import('./bullmq/bull-connection.ts');
+    return connectBull(this.#parts.config, this.#parts.postgres.directUrl, this.#parts.log);
+  }
+
+  async #connectPgBoss(): Promise<PgBossClient> {
+    const { config, postgres, log } = this.#parts;
+    const { PgBossClient } = await import('./maintenance/pg-boss-client.ts');
+    if (postgres.directUrl !== config.database.url && config.database.url !== undefined) {
+      this.#pgBossPool = createPool(
+        { url: postgres.directUrl, max: 4, statementTimeoutMs: 60_000, applicationName: 'treadle:pg-boss' },
+        log,
+      );
+    }
+    return new PgBossClient(this.#pgBossPool ?? postgres.pool, log);
+  }
+}

@@ -1,0 +1,77 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import type { Platform } from '../platform.ts';
+import type { QueueDefinition } from '../queues/define-queue.ts';
+import type { JobHandler } from '../queues/handle.ts';
+import { LedgerWriter } from '../queues/ledger/ledger-writer.ts';
+import type { Consumer } from '../queues/transport.ts';
+import { AttemptRunner } from './runtime/attempt-runner.ts';
+import { openConsumer } from './runtime/open-consumer.ts';
+import type { RunningRole } from './running-role.ts';
+
+export interface WorkerOptions {
+  readonly handlers: readonly JobHandler[];
+}
+
+const abandonWithinMs = 1_000;
+
+/** The queues that this process works on, with as many jobs at once as it may run. */
+export const queuesOf = ({ config, registry }: Platform): readonly QueueDefinition[] =>
+  registry.queues
+    .filter(({ name }) => config.queues?.includes(name) ?? true)
+    .map((queue) => ({ ...queue, concurrency: config.concurrency ?? queue.concurrency }));
+
+/** Works on the configured queues until it is closed. */
+export const startWorker = async (platform: Platform, { handlers }: WorkerOptions): Promise<RunningRole> => {
+  const { postgres, log, subscription } = platform;
+  const cancel = (jobId: string): void => runner.active.find(jobId)?.abort('cancelled', 'the job was cancelled');
+  const ledger = new LedgerWriter(postgres, log, cancel);
+  const runner = new AttemptRunner({
+    platform,
+    handlers: new Map(handlers.map((handler) => [handler.contract.name, handler])),
+    ledger,
+    worker: platform.processId,
+    log,
+  });
+  const stopListening = await subscription.listen('treadle_cancel', cancel);
+  const consumers: Consumer[] = [];
+  for (const queue of queuesOf(platform)) {
+    consumers.push(
+      await openConsumer(platform, {
+        queue: queue.name,
+        concurrency: queue.concurrency,
+        lockMs: queue.lockMs,
+        run: runner.run,
+      }),
+    );
+  }
+  log.info({
+    event: 'worker.started',
+    queues: queuesOf(platform).map(({ name, concurrency }) => ({ name, concurrency })),
+  });
+  return {
+    close: async () => {
+      await stopListening();
+      await handBack(runner, consumers, platform.config.shutdownGraceMs);
+      await ledger.close();
+    },
+  };
+};
+
+/**
+ * Ends the running attempts: no new ones, every signal aborted, the grace period for handlers that take their time, and
+ * what runs on after it is abandoned. All of them are handed back, at no cost of an attempt.
+ */
+const handBack = async (runner: AttemptRunner, consumers: readonly Consumer[], graceMs: number): Promise<void> => {
+  runner.refuse();
+  await Promise.all(consumers.map((consumer) => consumer.pause()));
+  for (const attempt of runner.active.all()) attempt.abort('shutdown', 'the worker is shutting down');
+  const over = Promise.all(runner.active.all().map((attempt) => attempt.over));
+  const grace = new AbortController();
+  await Promise.race([
+    over,
+    delay(Math.max(0, graceMs - abandonWithinMs), undefined, { signal: grace.signal }).catch(() => undefined),
+  ]);
+  grace.abort();
+  for (const attempt of runner.active.all()) attempt.abandon();
+  await Promise.all(consumers.map((consumer) => consumer.close()));
+};
