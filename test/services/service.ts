@@ -1,3 +1,5 @@
+import { spawnSync } from 'node:child_process';
+
 /** A server that tests may use, and how it was found. */
 export interface Service {
   readonly url: string;
@@ -11,6 +13,12 @@ export interface MissingService {
   readonly missing: string;
 }
 
-/** A command prefix under which a server ends with us, even when we are killed; Linux only. */
-export const endsWithParent = (): readonly string[] =>
-  process.platform === 'linux' ? ['setpriv', '--pdeathsig', 'INT', '--'] : [];
+const prefix = ['setpriv', '--pdeathsig', 'INT', '--'];
+let works: boolean | undefined;
+
+/** A command prefix under which a server ends with us, even when we are killed; empty where the system has none. */
+export const endsWithParent = (): readonly string[] => {
+  const [program = '', ...args] = prefix;
+  works ??= spawnSync(program, [...args, 'true'], { stdio: 'ignore' }).status === 0;
+  return works ? prefix : [];
+};

@@ -35,7 +35,6 @@ const connect = async (folder: DataFolder, url: string, purpose: string): Promis
 export const reach = async (folder: DataFolder, server: Postmaster, purpose: string): Promise<Reached> => {
   const url = await urlOf(folder, server.port);
   const client = await connect(folder, url, purpose);
-  client.on('error', () => undefined);
   const { rows } = await client.query<{ data_directory: string }>('SHOW data_directory');
   const home = await onFolder(folder.dataDir, () => fs.realpath(folder.data));
   const theirs = await fs.realpath(rows[0]?.data_directory ?? '').catch(() => undefined);

@@ -37,10 +37,15 @@ export const createPool = (options: PoolOptions, log: Log): Pool => {
     ...(options.searchPath === undefined ? {} : { options: `-c search_path=${options.searchPath} -c jit=off` }),
   });
   pool.on('error', (error) => log.warn({ event: 'postgres.idle-connection-lost', err: error }));
+  // A connection that breaks while somebody has it says so to them by its next query; unheard, the event ends the process.
+  pool.on('connect', (client) => client.on('error', () => undefined));
   return pool;
 };
 
-/** A connection of its own, for LISTEN, session locks and what else must not go through pgbouncer. The caller ends it. */
+/**
+ * A connection of its own, for LISTEN, session locks and what else must not go through pgbouncer. The caller ends it, and
+ * learns from its next query, or from the events `error` and `end`, that it was lost.
+ */
 export const connectDirect = async (url: string, applicationName: string): Promise<Client> => {
   const client = new Client({
     connectionString: url,
@@ -49,6 +54,7 @@ export const connectDirect = async (url: string, applicationName: string): Promi
     connectionTimeoutMillis: 10_000,
     types: createTypes(),
   });
+  client.on('error', () => undefined);
   await client.connect();
   return client;
 };
