@@ -13,6 +13,8 @@ import { checkSchema, migrateAll } from './queues/migrations/migrate-all.ts';
 import { createScheduleStore } from './queues/schedules/schedule-store.ts';
 import type { Config } from './lib/config/load-config.ts';
 import { KnowledgeService } from './domain/knowledge/service.ts';
+import { createEmbedder } from './domain/embeddings/create-embedder.ts';
+import { EmbeddingService } from './domain/embeddings/embedding-service.ts';
 import { WorkspaceService } from './domain/workspaces/service.ts';
 import { LoopWatch } from './lib/health/loop-watch.ts';
 import type { Log } from './lib/log/create-log.ts';
@@ -35,6 +37,7 @@ export interface Platform {
   readonly deadLetters: DeadLetters;
   readonly schedules: ScheduleStore;
   readonly workspaces: WorkspaceService;
+  readonly embeddings: EmbeddingService;
   readonly knowledge: KnowledgeService;
   /** The loops of this process, for /health/live. */
   readonly loops: LoopWatch;
@@ -104,6 +107,7 @@ export const createPlatform = async (
     schedules: createScheduleStore({ postgres, findContract: (name) => registry.find(name) }),
     workspaces: new WorkspaceService(domain),
     knowledge: new KnowledgeService(domain),
+    embeddings: new EmbeddingService(postgres, createEmbedder(config), log),
     loops: new LoopWatch(),
     reconciler: async () => new Reconciler(postgres, await transports.all(), log),
     close: async () => {

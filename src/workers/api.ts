@@ -1,10 +1,9 @@
 import type { Platform } from '../platform.ts';
+import type { RunningRole } from './running-role.ts';
 
-export interface RunningApi {
+export interface RunningApi extends RunningRole {
   /** Where it listens. */
   readonly url: string;
-  /** Takes no more requests, ends event streams, and waits for the answers under way. */
-  close(): Promise<void>;
 }
 
 /**

@@ -12,7 +12,8 @@ export interface WorkerOptions {
   readonly handlers: readonly JobHandler[];
 }
 
-const abandonWithinMs = 1_000;
+/** Of the grace period, what is kept for handing back what did not end, and for closing the rest of the process. */
+const reserveOf = (graceMs: number): number => Math.min(5_000, graceMs * 0.4);
 
 /** The queues that this process works on, with as many jobs at once as it may run. */
 export const queuesOf = ({ config, registry }: Platform): readonly QueueDefinition[] =>
@@ -69,7 +70,7 @@ const handBack = async (runner: AttemptRunner, consumers: readonly Consumer[], g
   const grace = new AbortController();
   await Promise.race([
     over,
-    delay(Math.max(0, graceMs - abandonWithinMs), undefined, { signal: grace.signal }).catch(() => undefined),
+    delay(graceMs - reserveOf(graceMs), undefined, { signal: grace.signal }).catch(() => undefined),
   ]);
   grace.abort();
   for (const attempt of runner.active.all()) attempt.abandon();

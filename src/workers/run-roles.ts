@@ -1,0 +1,63 @@
+import { loadBuiltInHandlers } from '../jobs/built-in-jobs.ts';
+import { builtInSchedules } from '../jobs/built-in-schedules.ts';
+import type { Config, Role } from '../lib/config/load-config.ts';
+import type { Log } from '../lib/log/create-log.ts';
+import { openDatabase } from '../lib/postgres/open-database.ts';
+import { Shutdown } from '../lib/shutdown/shutdown.ts';
+import { createPlatform, type Platform } from '../platform.ts';
+import { startProcessBeat } from './process-beat.ts';
+import type { RunningRole } from './running-role.ts';
+
+export interface RunRolesOptions {
+  readonly roles: readonly Role[];
+  /** `own` starts the embedded Postgres where no DATABASE_URL is set, `attach` uses the one that another process owns. */
+  readonly database: 'own' | 'attach';
+  /** Called when every role runs, with the URL of the API if that is one of them. Answers the exit code to end with, or nothing to go on. */
+  readonly onReady?: (platform: Platform, url: string | undefined, signal: AbortSignal) => Promise<number | undefined>;
+  /** Says on standard error why the start failed. */
+  readonly onFailure: (error: unknown) => void;
+}
+
+const start: Readonly<Record<Role, (platform: Platform) => Promise<RunningRole & { readonly url?: string }>>> = {
+  worker: async (platform) => {
+    const [{ startWorker }, handlers] = await Promise.all([import('./worker.ts'), loadBuiltInHandlers()]);
+    return startWorker(platform, { handlers });
+  },
+  scheduler: async (platform) => {
+    const { startScheduler } = await import('./scheduler.ts');
+    return startScheduler(platform, { schedules: builtInSchedules });
+  },
+  api: async (platform) => {
+    const { startApi } = await import('./api.ts');
+    return startApi(platform);
+  },
+};
+
+/** Runs the roles in this process until a signal ends it; the process exits with 0 after an orderly end. */
+export const runRoles = async (config: Config, log: Log, options: RunRolesOptions): Promise<void> => {
+  const shutdown = new Shutdown({ log, graceMs: config.shutdownGraceMs });
+  try {
+    const database = await openDatabase(config, log, { mode: options.database, signal: shutdown.signal });
+    shutdown.onClose('database', () => database.close());
+    shutdown.signal.throwIfAborted();
+    const platform = await createPlatform(config, log, database);
+    shutdown.onClose('platform', () => platform.close());
+    const beat = await startProcessBeat(platform, options.roles);
+    shutdown.onClose('process-beat', () => beat.close());
+    let url: string | undefined;
+    // The API last: whoever can reach it can rely on the rest.
+    for (const role of (['worker', 'scheduler', 'api'] as const).filter((name) => options.roles.includes(name))) {
+      shutdown.signal.throwIfAborted();
+      const running = await start[role](platform);
+      shutdown.onClose(role, () => running.close());
+      url = running.url ?? url;
+    }
+    const exitCode = await options.onReady?.(platform, url, shutdown.signal);
+    if (exitCode !== undefined) shutdown.begin('finished', exitCode);
+  } catch (error) {
+    if (!shutdown.signal.aborted) {
+      options.onFailure(error);
+      shutdown.begin('start failed', 1);
+    }
+  }
+};
