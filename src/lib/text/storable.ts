@@ -22,7 +22,7 @@ export const lineOfText = (maxLength: number) =>
     .min(1, 'must not be empty')
     .max(maxLength, `must have at most ${maxLength} characters`)
     .refine(isStorable, unstorable)
-    .refine((text) => !/\p{Cc}/u.test(text), 'must be one line without control characters');
+    .refine((text) => text.includes('\0') || !/\p{Cc}/u.test(text), 'must be one line without control characters');
 
 type Fault = { readonly path: readonly (string | number)[]; readonly message: string };
 
