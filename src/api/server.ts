@@ -130,6 +130,18 @@ const addRoutes = (app: Api, parts: RouteParts): void => {
   addHealthRoutes(app, parts);
 };
 
+const sweepMs = 50;
+
+/** Node closes idle connections once, when closing begins; those whose last answer comes later are swept up here. */
+const closeServer = async (app: Api): Promise<void> => {
+  const sweep = setInterval(() => app.server.closeIdleConnections(), sweepMs);
+  try {
+    await app.close();
+  } finally {
+    clearInterval(sweep);
+  }
+};
+
 /**
  * Builds the HTTP server of a platform; nothing listens yet.
  * @throws AppError CONFIGURATION_ERROR for a scope in TREADLE_API_KEYS that does not exist.
@@ -165,6 +177,6 @@ export const createServer = async (platform: Platform, options: ServerOptions = 
         throw bindFault(error, http);
       }
     },
-    close: () => app.close(),
+    close: () => closeServer(app),
   };
 };

@@ -9,7 +9,11 @@ const accept = async (body: Record<string, unknown> = {}) =>
 describe('enqueueing', () => {
   test('answers 202 with the job, which can then be read', async () => {
     const answer = await api.call('POST', '/v1/jobs', {
-      body: { name: 'app.greet', payload: { to: 'Ada', times: 2 }, options: { priority: 2, tags: ['a', 'b'], tenant: 't1' } },
+      body: {
+        name: 'app.greet',
+        payload: { to: 'Ada', times: 2 },
+        options: { priority: 2, tags: ['a', 'b'], tenant: 't1' },
+      },
     });
     expect(answer.status).toBe(202);
     expect(answer.body).toEqual({ id: expect.any(String), queue: 'default', name: 'app.greet', state: 'accepted' });
@@ -99,7 +103,9 @@ describe('Idempotency-Key', () => {
   test('makes one job of many requests at the same moment', async () => {
     const headers = { 'idempotency-key': randomUUID() };
     const body = { name: 'app.greet', payload: { to: 'Crowd' } };
-    const answers = await Promise.all(Array.from({ length: 20 }, () => api.call('POST', '/v1/jobs', { headers, body })));
+    const answers = await Promise.all(
+      Array.from({ length: 20 }, () => api.call('POST', '/v1/jobs', { headers, body })),
+    );
     expect(new Set(answers.map((answer) => answer.status))).toEqual(new Set([202]));
     expect(new Set(answers.map((answer) => answer.body.id)).size).toBe(1);
   });
@@ -186,18 +192,22 @@ describe('listing', () => {
 });
 
 describe('one job', () => {
-  test.each(['GET /v1/jobs/:id', 'GET /v1/jobs/:id/wait', 'GET /v1/jobs/:id/events', 'POST /v1/jobs/:id/cancel', 'POST /v1/jobs/:id/retry', 'POST /v1/jobs/:id/promote'])(
-    '%s: an id that is none is 400, an unknown one 404',
-    async (route) => {
-      const [method, url] = route.split(' ') as ['GET' | 'POST', string];
-      const none = await api.call(method, url.replace(':id', 'seven'));
-      expect(none.status).toBe(400);
-      expect(none.body.error.details.faults[0].path).toBe('id');
-      const unknown = await api.call(method, url.replace(':id', randomUUID()));
-      expect(unknown.status).toBe(404);
-      expect(unknown.body.error).toMatchObject({ code: 'NOT_FOUND', details: { entity: 'job' } });
-    },
-  );
+  test.each([
+    'GET /v1/jobs/:id',
+    'GET /v1/jobs/:id/wait',
+    'GET /v1/jobs/:id/events',
+    'POST /v1/jobs/:id/cancel',
+    'POST /v1/jobs/:id/retry',
+    'POST /v1/jobs/:id/promote',
+  ])('%s: an id that is none is 400, an unknown one 404', async (route) => {
+    const [method, url] = route.split(' ') as ['GET' | 'POST', string];
+    const none = await api.call(method, url.replace(':id', 'seven'));
+    expect(none.status).toBe(400);
+    expect(none.body.error.details.faults[0].path).toBe('id');
+    const unknown = await api.call(method, url.replace(':id', randomUUID()));
+    expect(unknown.status).toBe(404);
+    expect(unknown.body.error).toMatchObject({ code: 'NOT_FOUND', details: { entity: 'job' } });
+  });
 
   test('can be cancelled, run again, promoted; what its state forbids is 409', async () => {
     const { id } = await accept({ options: { delayMs: 3_600_000 } });

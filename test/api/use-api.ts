@@ -10,14 +10,21 @@ import { useDatabase, type TestDatabase } from '../services/database.ts';
 /** An app's own job, whose payload has rules. */
 export const greet = defineJob({
   name: 'app.greet',
-  payload: z.object({ to: z.string().min(1).max(20), times: z.int().min(1).default(1), workspaceId: z.uuid().optional() }),
+  payload: z.object({
+    to: z.string().min(1).max(20),
+    times: z.int().min(1).default(1),
+    workspaceId: z.uuid().optional(),
+  }),
   attempts: 3,
 });
 
-export interface Answer<T = any> {
+/** Whatever JSON an answer carries. */
+type Body = ReturnType<typeof JSON.parse>;
+
+export interface Answer {
   readonly status: number;
   readonly headers: Readonly<Record<string, string | string[] | number | undefined>>;
-  readonly body: T;
+  readonly body: Body;
 }
 
 export interface Call {
@@ -37,7 +44,10 @@ export interface TestApi {
   readonly database: TestDatabase;
   call(method: Method, url: string, call?: Call): Promise<Answer>;
   /** Makes a key and answers its secret. */
-  key(scopes: readonly string[], bound?: { workspaceId?: string; userId?: string }): Promise<string>;
+  key(
+    scopes: readonly string[],
+    bound?: { workspaceId?: string | undefined; userId?: string | undefined },
+  ): Promise<string>;
   /** Waits until `look` answers something, for up to ten seconds. */
   until<T>(look: () => Promise<T | undefined | false>): Promise<T>;
 }
@@ -46,13 +56,15 @@ export interface UseApiOptions extends ServerOptions {
   readonly env?: Readonly<Record<string, string>>;
 }
 
-const parse = (text: string): unknown => {
+const parse = (text: string): Body => {
   try {
     return JSON.parse(text);
   } catch {
     return text;
   }
 };
+
+const leaveOpen = (): Promise<void> => Promise.resolve();
 
 /** The HTTP server over a platform over a database of the file's own. Nothing works on jobs. */
 export const useApi = ({ env = {}, ...options }: UseApiOptions = {}): TestApi => {
@@ -63,11 +75,10 @@ export const useApi = ({ env = {}, ...options }: UseApiOptions = {}): TestApi =>
   beforeAll(async () => {
     const { url } = database;
     const config = loadConfig({ DATABASE_URL: url, TREADLE_PORT: '0', DATABASE_POOL_SIZE: '5', ...env });
-    const close = (): Promise<void> => Promise.resolve();
     platform = await createPlatform(
       config,
       createLog({ level: 'silent' }),
-      { url, directUrl: url, embedded: false, close },
+      { url, directUrl: url, embedded: false, close: leaveOpen },
       { contracts: [greet] },
     );
     server = await createServer(platform, options);
