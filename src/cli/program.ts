@@ -1,0 +1,55 @@
+import { Command } from 'commander';
+import packageJson from '../../package.json' with { type: 'json' };
+import type { RunCommand, RunServer } from './add-command.ts';
+import { addCheck } from './commands/check.ts';
+import { addDeadLetters } from './commands/dead-letters.ts';
+import { addDev } from './commands/dev.ts';
+import { addEnqueue } from './commands/enqueue.ts';
+import { addHealth } from './commands/health.ts';
+import { addImport } from './commands/import.ts';
+import { addJobs } from './commands/jobs.ts';
+import { addKeys } from './commands/keys.ts';
+import { addMigrate } from './commands/migrate.ts';
+import { addSchedules } from './commands/schedules.ts';
+import { addSeed } from './commands/seed.ts';
+import { addStart } from './commands/start.ts';
+
+const after = `
+Configuration comes from environment variables (DATABASE_URL, REDIS_URL, TREADLE_DATA_DIR, …); "treadle check" prints it.
+Without DATABASE_URL a command uses the embedded Postgres of the data folder, beside a running Treadle or alone.
+Exit codes: 0 done, 1 failed, 2 wrong arguments.`;
+
+/** Wrong arguments on one line, in the shape of every other error. */
+const usageError = (text: string, json: boolean): string => {
+  const message = text.replace(/^error: /, '').trim();
+  return json
+    ? `${JSON.stringify({ error: { code: 'VALIDATION_ERROR', message, details: { faults: [{ path: '', message }] } } })}\n`
+    : `treadle: ${message}\n`;
+};
+
+/** The whole command line. Nothing is run before it is parsed. */
+export const createProgram = (run: RunCommand, serve: RunServer, json: boolean): Command => {
+  const program = new Command('treadle')
+    .description(packageJson.description)
+    .version(packageJson.version, '-V, --version', 'print the version')
+    .helpOption('-h, --help', 'print this help')
+    .helpCommand('help [command]', 'print the help of a command')
+    .option('--json', 'print the result as one JSON object, and errors too')
+    .configureHelp({ showGlobalOptions: true })
+    .configureOutput({ outputError: (text, write) => write(usageError(text, json)) })
+    .exitOverride()
+    .addHelpText('after', after);
+  if (!json) program.showHelpAfterError('(--help shows what can be given)');
+
+  program.commandsGroup('Run:');
+  for (const add of [addDev, addStart]) add(program, run, serve);
+  program.commandsGroup('Set up:');
+  for (const add of [addCheck, addMigrate, addSeed, addKeys]) add(program, run, serve);
+  program.commandsGroup('Documents:');
+  for (const add of [addImport]) add(program, run, serve);
+  program.commandsGroup('Jobs:');
+  for (const add of [addEnqueue, addJobs, addDeadLetters, addSchedules]) add(program, run, serve);
+  program.commandsGroup('Look after it:');
+  addHealth(program, run, serve);
+  return program;
+};
