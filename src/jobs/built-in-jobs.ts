@@ -1,12 +1,28 @@
 import type { JobContract } from '../queues/define-job.ts';
 import type { JobHandler } from '../queues/handle.ts';
 import { backfillEmbeddings, embedDocument } from './embeddings/contract.ts';
+import { prune, reconcile, redrive, seed } from './maintenance/contract.ts';
 
 /** The contracts of the jobs that Treadle brings. */
-export const builtInContracts: readonly JobContract[] = [embedDocument, backfillEmbeddings];
+export const builtInContracts: readonly JobContract[] = [
+  embedDocument,
+  backfillEmbeddings,
+  prune,
+  seed,
+  redrive,
+  reconcile,
+];
 
 /** Their handlers, loaded by workers only. */
 export const loadBuiltInHandlers = async (): Promise<readonly JobHandler[]> => {
   const embeddings = await import('./embeddings/handler.ts');
-  return [embeddings.embedDocumentHandler, embeddings.backfillEmbeddingsHandler];
+  const maintenance = await import('./maintenance/handler.ts');
+  return [
+    embeddings.embedDocumentHandler,
+    embeddings.backfillEmbeddingsHandler,
+    maintenance.pruneHandler,
+    maintenance.seedHandler,
+    maintenance.redriveHandler,
+    maintenance.reconcileHandler,
+  ];
 };

@@ -17,6 +17,9 @@ const retentionSeconds = 31_536_000;
 /** pg-boss never gives an item up: the ledger counts attempts, and workers refuse what has stalled too often. */
 const retryLimit = 1_000_000;
 
+/** How long pg-boss lets a worker be silent when it is asked for `lockMs`: whole seconds, at least ten. */
+export const heartbeatMsOf = (lockMs: number): number => Math.max(10, Math.ceil(lockMs / 1_000)) * 1_000;
+
 /**
  * The pg-boss of a process, over the process' own pool: loaded and started when it is first asked for, shared by every
  * transport and consumer, closed once. It makes no schema, runs no cron, and gives back the items of silent workers.
@@ -36,13 +39,12 @@ export class PgBossClient {
   }
 
   /**
-   * pg-boss, started, with the queue made. A worker silent for `heartbeatMs` (at least 10 s) loses its item.
+   * pg-boss, started, with the queue made. A worker silent for `lockMs` (at least 10 s) loses its item.
    * @throws AppError SCHEMA_MISMATCH when its schema is missing or of another version; connection errors as they are.
    */
-  async open(queue: string, heartbeatMs: number): Promise<PgBoss> {
+  async open(queue: string, lockMs: number): Promise<PgBoss> {
     const boss = await this.#start();
-    const heartbeatSeconds = Math.max(10, Math.ceil(heartbeatMs / 1_000));
-    const made = this.#queues.get(queue) ?? this.#makeQueue(boss, queue, heartbeatSeconds);
+    const made = this.#queues.get(queue) ?? this.#makeQueue(boss, queue, heartbeatMsOf(lockMs) / 1_000);
     this.#queues.set(queue, made);
     try {
       await made;

@@ -1,11 +1,9 @@
 import type { PgBoss } from 'pg-boss';
 import type { QueueItem, QueueTransport } from '../transport.ts';
+import { wakeConsumers } from './maintenance-channel.ts';
 import type { PgBossClient } from './pg-boss-client.ts';
 import { dataOf, pgBossIdOf } from './pg-boss-item.ts';
 import { pgBossSchema } from './pg-boss-schema.ts';
-
-/** Tells consumers by NOTIFY that a queue has something for them; the payload is the queue's name. */
-export const maintenanceChannel = 'treadle_maintenance';
 
 export interface PgBossTransportOptions {
   readonly queue: string;
@@ -44,7 +42,7 @@ export class PgBossTransport implements QueueTransport {
     for (const item of items) {
       await boss.insert(this.queue, [{ id: pgBossIdOf(item.id), data: dataOf(item), priority }]);
     }
-    await this.#wakeConsumers();
+    await wakeConsumers(this.#client.pool, this.queue);
   }
 
   async backlog(): Promise<number> {
@@ -85,7 +83,7 @@ export class PgBossTransport implements QueueTransport {
        ON CONFLICT (name) DO UPDATE SET paused = excluded.paused, updated_at = now()`,
       [this.queue, paused],
     );
-    await this.#wakeConsumers();
+    await wakeConsumers(this.#client.pool, this.queue);
   }
 
   close(): Promise<void> {
@@ -110,9 +108,5 @@ export class PgBossTransport implements QueueTransport {
       [this.queue],
     );
     return rows[0]?.highest ?? 0;
-  }
-
-  async #wakeConsumers(): Promise<void> {
-    await this.#client.pool.query('SELECT pg_notify($1, $2)', [maintenanceChannel, this.queue]);
   }
 }

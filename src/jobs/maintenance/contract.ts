@@ -1,0 +1,66 @@
+import { z } from 'zod';
+import { defineJob } from '../../queues/define-job.ts';
+
+const queue = 'maintenance';
+const count = z.number().int().min(0);
+
+/** Drops what is past its retention, and makes the partitions of the days to come. */
+export const prune = defineJob({
+  name: 'maintenance.prune',
+  queue,
+  payload: z.object({}),
+  result: z.object({
+    /** Days of finished jobs, dropped whole. */
+    partitionsDropped: z.array(z.string()),
+    /** Past their time, but in use by somebody; the next run tries again. */
+    partitionsBusy: z.array(z.string()),
+    /** Rows, by what they were. */
+    deleted: z.object({
+      finishedJobs: count,
+      idempotencyKeys: count,
+      onceKeys: count,
+      scheduleFires: count,
+    }),
+  }),
+  timeoutMs: 1_800_000,
+});
+
+/** Makes what every installation needs, unless it is there. */
+export const seed = defineJob({
+  name: 'maintenance.seed',
+  queue,
+  payload: z.object({}),
+  result: z.object({ workspaceId: z.string(), adminId: z.string(), roles: z.array(z.string()) }),
+});
+
+/** Puts dead letters back to work, so many a second. Run again after a crash it goes on with those that are left. */
+export const redrive = defineJob({
+  name: 'maintenance.redrive',
+  queue,
+  payload: z.object({
+    filter: z
+      .object({
+        ids: z.array(z.uuid()).max(10_000).optional(),
+        queue: z.string().optional(),
+        name: z.string().optional(),
+        errorCode: z.string().optional(),
+        from: z.iso.datetime({ offset: true }).optional(),
+        to: z.iso.datetime({ offset: true }).optional(),
+      })
+      .prefault({}),
+    ratePerSecond: z.number().int().min(1).max(10_000).default(100),
+    /** Letters of jobs that died later stay, or one that dies again at once would be redriven for ever. */
+    diedBefore: z.iso.datetime({ offset: true }).default(() => new Date().toISOString()),
+  }),
+  result: z.object({ redriven: count }),
+  timeoutMs: 86_400_000,
+});
+
+/** Finds jobs that their queue has lost, and makes them ready again. */
+export const reconcile = defineJob({
+  name: 'maintenance.reconcile',
+  queue,
+  payload: z.object({}),
+  result: z.object({ madeReady: count }),
+  timeoutMs: 300_000,
+});

@@ -1,0 +1,166 @@
+import { afterEach, expect, test } from 'vitest';
+import { z } from 'zod';
+import { prune, reconcile, redrive, seed } from '../../../src/jobs/maintenance/contract.ts';
+import { pruneHandler, reconcileHandler, redriveHandler, seedHandler } from '../../../src/jobs/maintenance/handler.ts';
+import { maintenanceSchedules } from '../../../src/jobs/maintenance/schedules.ts';
+import { defineJob } from '../../../src/queues/define-job.ts';
+import { handle } from '../../../src/queues/handle.ts';
+import { completed, permanent } from '../../../src/queues/outcome.ts';
+import type { JobRecord } from '../../../src/queues/ledger/job-record.ts';
+import { syncBuiltIns } from '../../../src/queues/schedules/sync-built-ins.ts';
+import { useTreadle } from '../../queues/use-treadle.ts';
+import { useDatabase } from '../../services/database.ts';
+
+const fragile = defineJob({ name: 'tests.fragile', payload: z.object({ number: z.number() }) });
+let broken = true;
+const ran: { readonly number: number; readonly at: number }[] = [];
+
+const database = useDatabase();
+const treadle = useTreadle({
+  database,
+  contracts: [fragile],
+  handlers: [
+    pruneHandler,
+    redriveHandler,
+    reconcileHandler,
+    seedHandler,
+    handle(fragile, ({ payload }) => {
+      if (broken) return Promise.resolve(permanent(new Error('broken')));
+      ran.push({ number: payload.number, at: performance.now() });
+      return Promise.resolve(completed(undefined));
+    }),
+  ],
+});
+afterEach(() => {
+  broken = true;
+});
+
+const finished = async (id: string): Promise<JobRecord> => {
+  const job = await treadle.platform.jobs.wait(id, 20_000);
+  if (job?.state !== 'completed') throw new Error(`the job ended as ${job?.state}`);
+  return job;
+};
+
+/** A day's partition, and one finished job in it. */
+const finishedOn = async (kind: 'done' | 'dead', daysAgo: number): Promise<string> => {
+  const [{ day, suffix } = { day: '', suffix: '' }] = await database.query<{ day: string; suffix: string }>(
+    `SELECT day::text, to_char(day, 'YYYYMMDD') AS suffix
+     FROM (SELECT ((now() AT TIME ZONE 'UTC')::date - $1::int) AS day) AS days`,
+    [daysAgo],
+  );
+  const partition = `finished_jobs_${kind}_${suffix}`;
+  await database.query(
+    `CREATE TABLE IF NOT EXISTS treadle.${partition} PARTITION OF treadle.finished_jobs_${kind}
+     FOR VALUES FROM ('${day} 00:00:00+00') TO ('${day} 00:00:00+00'::timestamptz + interval '1 day')`,
+  );
+  await insertFinished(kind, `('${day} 12:00:00+00')::timestamptz`, 1);
+  return partition;
+};
+
+const insertFinished = async (kind: 'done' | 'dead', at: string, jobs: number): Promise<void> => {
+  await database.query(
+    `INSERT INTO treadle.finished_jobs (id, name, queue, state, priority, tenant, payload, tags, attempts_allowed,
+       attempts_made, timeout_ms, due_at, created_at, finished_at, failures)
+     SELECT gen_random_uuid(), 'tests.old', 'default', $1::treadle.job_state, 5, '', '{}', '{}', 1, 1, 1000, ${at}, ${at}, ${at}, '[]'
+     FROM generate_series(1, $2::int)`,
+    [kind === 'done' ? 'completed' : 'dead', jobs],
+  );
+};
+
+const oldJobs = async (): Promise<number> =>
+  (await database.query(`SELECT 1 FROM treadle.finished_jobs WHERE name = 'tests.old'`)).length;
+
+test('prune drops the days past their retention whole, and keeps the younger ones', async () => {
+  const gone = [await finishedOn('done', 8), await finishedOn('done', 40), await finishedOn('dead', 31)].toSorted();
+  await finishedOn('done', 7);
+  await finishedOn('dead', 30);
+  await finishedOn('dead', 8);
+  const young = await oldJobs();
+  await insertFinished('done', `now() - interval '3 years'`, 5_001);
+  await insertFinished('dead', `now() - interval '3 years'`, 3);
+  await database.query(`
+    INSERT INTO treadle.idempotency_keys VALUES ('t', 'old', 'h', gen_random_uuid(), now() - interval '25 hours'),
+      ('t', 'new', 'h', gen_random_uuid(), now() - interval '23 hours');
+    INSERT INTO treadle.once_keys VALUES ('old', now() - interval '31 days'), ('new', now() - interval '29 days');
+    INSERT INTO treadle.schedules (name, job_name, cron) VALUES ('s', 'tests.fragile', '0 0 1 1 *');
+    INSERT INTO treadle.schedule_fires VALUES ('s', '2020-01-01', gen_random_uuid(), now() - interval '91 days'),
+      ('s', '2021-01-01', gen_random_uuid(), now() - interval '89 days')`);
+
+  const { id } = await treadle.platform.enqueuer.enqueue(prune, {});
+  const { partitionsDropped, ...rest } = (await finished(id)).result as {
+    readonly partitionsDropped: readonly string[];
+  };
+  expect(partitionsDropped.toSorted()).toEqual(gone);
+  expect(rest).toEqual({
+    partitionsBusy: [],
+    deleted: { finishedJobs: 5_004, idempotencyKeys: 1, onceKeys: 1, scheduleFires: 1 },
+  });
+  expect(await oldJobs()).toBe(young - 3);
+  expect(await database.query('SELECT key FROM treadle.once_keys')).toEqual([{ key: 'new' }]);
+  expect(await database.query('SELECT key FROM treadle.idempotency_keys')).toEqual([{ key: 'new' }]);
+});
+
+test('prune leaves a partition that is in use to the next run', async () => {
+  const partition = await finishedOn('done', 20);
+  const reader = await database.postgres.pool.connect();
+  try {
+    await reader.query('BEGIN');
+    await reader.query(`SELECT * FROM treadle.${partition}`);
+    const { id } = await treadle.platform.enqueuer.enqueue(prune, {});
+    expect((await finished(id)).result).toMatchObject({ partitionsDropped: [], partitionsBusy: [partition] });
+  } finally {
+    await reader.query('ROLLBACK');
+    reader.release();
+  }
+  const { id } = await treadle.platform.enqueuer.enqueue(prune, {});
+  expect((await finished(id)).result).toMatchObject({ partitionsDropped: [partition], partitionsBusy: [] });
+});
+
+test('redrive puts the matching dead letters back to work at the given rate', async () => {
+  const dead = await treadle.platform.enqueuer.enqueueMany(
+    fragile,
+    Array.from({ length: 25 }, (_, number) => ({ number })),
+  );
+  for (const { id } of dead) expect(await treadle.platform.jobs.wait(id, 20_000)).toMatchObject({ state: 'dead' });
+  broken = false;
+  const { id } = await treadle.platform.enqueuer.enqueue(redrive, {
+    filter: { name: fragile.name, ids: dead.slice(5).map((job) => job.id) },
+    ratePerSecond: 10,
+  });
+  const job = await finished(id);
+  expect(job.result).toEqual({ redriven: 20 });
+  for (const { id: each } of dead.slice(5)) await finished(each);
+  expect(ran.map(({ number }) => number).toSorted((a, b) => a - b)).toEqual(
+    Array.from({ length: 20 }, (_, i) => i + 5),
+  );
+  const [first, last] = [ran[0]?.at ?? 0, ran.at(-1)?.at ?? 0];
+  expect(last - first).toBeGreaterThan(800);
+});
+
+test('redrive does not go round in circles with jobs that die again', async () => {
+  const { id: dead } = await treadle.platform.enqueuer.enqueue(fragile, { number: 99 });
+  expect(await treadle.platform.jobs.wait(dead, 20_000)).toMatchObject({ state: 'dead' });
+  const { id } = await treadle.platform.enqueuer.enqueue(redrive, { filter: { ids: [dead] } });
+  expect((await finished(id)).result).toEqual({ redriven: 1 });
+  expect(await treadle.platform.jobs.wait(dead, 20_000)).toMatchObject({ state: 'dead' });
+});
+
+test('reconcile and seed run as jobs', async () => {
+  const { id } = await treadle.platform.enqueuer.enqueue(reconcile, {});
+  expect((await finished(id)).result).toEqual({ madeReady: 0 });
+  const first = await finished((await treadle.platform.enqueuer.enqueue(seed, {})).id);
+  expect(first.result).toMatchObject({ roles: ['admin', 'editor', 'viewer'] });
+  const again = await finished((await treadle.platform.enqueuer.enqueue(seed, {})).id);
+  expect(again.result).toEqual(first.result);
+});
+
+test('the schedules of the housekeeping are valid, and a run that waits is not doubled', async () => {
+  const { registry } = treadle.platform;
+  await syncBuiltIns(database.postgres, maintenanceSchedules, (name) => registry.find(name), new Date());
+  const { enqueuer, schedules } = treadle.platform;
+  expect((await schedules.list()).filter(({ builtIn }) => builtIn)).toHaveLength(maintenanceSchedules.length);
+  const delayed = { deduplicationKey: 'scheduled', delayMs: 3_600_000 };
+  const one = await enqueuer.enqueue(reconcile, {}, delayed);
+  expect((await enqueuer.enqueue(reconcile, {}, delayed)).id).toBe(one.id);
+  await treadle.platform.jobs.cancel(one.id);
+});
