@@ -217,6 +217,7 @@ CREATE INDEX events_time ON treadle.events (occurred_on, type);
 CREATE FUNCTION treadle.enqueue_embeddings(workspace_ids uuid[], document_ids uuid[], reason text) RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog
+SET jit = off
 AS $$
 #variable_conflict use_column
 DECLARE
@@ -275,6 +276,7 @@ CREATE TRIGGER knowledge_before_update BEFORE UPDATE ON treadle.knowledge
 CREATE FUNCTION treadle.knowledge_after_insert() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog
+SET jit = off
 AS $$
 DECLARE
   said_actor text := nullif(current_setting('treadle.actor', true), '');
@@ -294,10 +296,12 @@ $$;
 CREATE TRIGGER knowledge_after_insert AFTER INSERT ON treadle.knowledge
   REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION treadle.knowledge_after_insert();
 
--- A plan made for one row is kept for the next thousands: without nested loops that plan still serves them.
+-- A plan made for one row is kept for the next thousands: without nested loops that plan still serves them. (Forbidding them
+-- makes a plan look so dear that it would be compiled, which takes longer than to run it: hence no JIT.)
 CREATE FUNCTION treadle.knowledge_after_update() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog
+SET jit = off
 SET enable_nestloop = off
 AS $$
 DECLARE
@@ -345,6 +349,7 @@ CREATE TRIGGER knowledge_after_update AFTER UPDATE ON treadle.knowledge
 CREATE FUNCTION treadle.knowledge_after_delete() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog
+SET jit = off
 AS $$
 BEGIN
   DELETE FROM treadle.knowledge_versions
@@ -375,6 +380,7 @@ CREATE TRIGGER knowledge_truncated AFTER TRUNCATE ON treadle.knowledge
 CREATE FUNCTION treadle.tags_after_insert() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog
+SET jit = off
 AS $$
 BEGIN
   INSERT INTO treadle.events (type, workspace_id, aggregate_id, data, actor)
@@ -389,6 +395,7 @@ CREATE TRIGGER tags_after_insert AFTER INSERT ON treadle.tags
 CREATE FUNCTION treadle.tags_after_update() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog
+SET jit = off
 SET enable_nestloop = off
 AS $$
 BEGIN
