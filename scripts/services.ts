@@ -12,8 +12,11 @@ const log = createLog({ level: 'warn' });
 const shutdown = new Shutdown({ log, graceMs: 10_000 });
 try {
   const dataDir = path.join(loadConfig(process.env).dataDir, 'services');
-  const postgres = await ownServer({ dataDir, log, signal: shutdown.signal });
-  shutdown.onClose('postgres', () => postgres.close());
+  const postgres = await shutdown.start(
+    'postgres',
+    (signal) => ownServer({ dataDir, log, signal }),
+    (server) => server.close(),
+  );
   console.log(`export DATABASE_URL=${postgres.url}`);
   const redis = await findRedis();
   if ('missing' in redis) console.error(`# no Redis: ${redis.missing}`);
@@ -21,14 +24,18 @@ try {
     shutdown.onClose('redis', () => redis.stop());
     console.log(`export REDIS_URL=${redis.source.url}`);
   } else {
-    const server = await RedisServer.start(redis.source.program);
-    shutdown.onClose('redis', () => server.stop());
+    const { program } = redis.source;
+    const server = await shutdown.start(
+      'redis',
+      () => RedisServer.start(program),
+      (started) => started.stop(),
+    );
     console.log(`export REDIS_URL=${server.url}`);
   }
   console.error('# Ctrl-C ends them.');
   const keepAlive = setInterval(() => undefined, 60_000);
   shutdown.onClose('wait', () => clearInterval(keepAlive));
 } catch (error) {
-  log.error({ event: 'services.failed', err: error });
+  if (!shutdown.signal.aborted) log.error({ event: 'services.failed', err: error });
   shutdown.begin('failed', 1);
 }

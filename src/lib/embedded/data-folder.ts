@@ -98,6 +98,13 @@ export const holdsServer = (folder: DataFolder): Promise<boolean> =>
     return true;
   });
 
+/** Gives a file that root has just made to the owner of the folder, who may be an ordinary user and start Treadle later. */
+export const keepOwner = async (folder: DataFolder, file: string): Promise<void> => {
+  if (process.geteuid?.() !== 0) return;
+  const { uid, gid } = await fs.stat(folder.root);
+  await fs.chown(file, uid, gid);
+};
+
 /** A password that no other user of the machine can guess; loopback is open to all of them. */
 export const randomPassword = (): string => randomBytes(24).toString('hex');
 

@@ -7,7 +7,7 @@ import { codeOf } from '../errors/classify.ts';
 import type { Binaries } from './binaries.ts';
 import { folderUnder, onFolder, randomPassword, superuser, type DataFolder } from './data-folder.ts';
 import { processState } from './process-state.ts';
-import { chooseRunAs, commandOf, giveTo } from './run-as.ts';
+import { chooseRunAs, commandOf, giveTo, type RunAs } from './run-as.ts';
 
 const draftName = /^postgres\.new-(\d+)$/;
 
@@ -19,6 +19,11 @@ const removeOldDrafts = async (dataDir: string): Promise<void> => {
       await fs.rm(path.join(dataDir, entry), { recursive: true, force: true });
     }
   }
+};
+
+/** Only this process reads the password from then on. */
+const takeBack = async (runAs: RunAs, file: string): Promise<void> => {
+  if (runAs.owner) await fs.chown(file, process.geteuid?.() ?? 0, process.getegid?.() ?? 0);
 };
 
 const runInitdb = async (binaries: Binaries, draft: DataFolder): Promise<void> => {
@@ -45,6 +50,7 @@ const runInitdb = async (binaries: Binaries, draft: DataFolder): Promise<void> =
       { cause: error },
     );
   });
+  await takeBack(runAs, draft.password);
 };
 
 /**

@@ -4,9 +4,15 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { AppError } from '../errors/app-error.ts';
 import type { Log } from '../log/create-log.ts';
 import type { Binaries } from './binaries.ts';
-import { onFolder, type DataFolder } from './data-folder.ts';
+import { keepOwner, onFolder, type DataFolder } from './data-folder.ts';
 import { isFree } from './port.ts';
-import { findPostmaster, leftAPostmasterFile, readPostmaster, removeMisleadingFile } from './postmaster.ts';
+import {
+  findPostmaster,
+  leftAPostmasterFile,
+  readPostmaster,
+  removeMisleadingFile,
+  stopPostmaster,
+} from './postmaster.ts';
 import { chooseRunAs, commandOf, giveTo } from './run-as.ts';
 
 /** For a server that shares a small machine with everything else. */
@@ -50,7 +56,9 @@ const startTimeoutMs = 600_000;
 const openLog = async (folder: DataFolder): Promise<{ handle: fs.FileHandle; size: number }> => {
   const size = (await fs.stat(folder.log).catch(() => undefined))?.size ?? 0;
   if (size > maxLogBytes) await fs.rename(folder.log, `${folder.log}.1`);
-  return { handle: await fs.open(folder.log, 'a', 0o600), size: size > maxLogBytes ? 0 : size };
+  const handle = await fs.open(folder.log, 'a', 0o600);
+  await keepOwner(folder, folder.log);
+  return { handle, size: size > maxLogBytes ? 0 : size };
 };
 
 const spawnServer = async (options: LaunchOptions): Promise<{ child: ChildProcess; logOffset: number }> => {
@@ -88,7 +96,7 @@ const waitUntilReady = async (options: LaunchOptions, child: ChildProcess): Prom
     if (found?.pid === child.pid && found?.status === 'ready') return true;
     const now = Date.now();
     if (options.signal?.aborted || now - startedAt > startTimeoutMs) {
-      child.kill('SIGINT');
+      if (child.pid !== undefined) await stopPostmaster(child.pid, 10_000);
       options.signal?.throwIfAborted();
       return false;
     }

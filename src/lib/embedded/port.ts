@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import fs from 'node:fs/promises';
 import net from 'node:net';
-import { readIfThere, type DataFolder } from './data-folder.ts';
+import { keepOwner, readIfThere, type DataFolder } from './data-folder.ts';
 
 /** Below the range that systems take for outgoing connections, so that a port stays ours between two starts. */
 const first = 20_000;
@@ -26,4 +26,7 @@ export const choosePort = async (folder: DataFolder): Promise<number> => {
   return 0;
 };
 
-export const rememberPort = (folder: DataFolder, port: number): Promise<void> => fs.writeFile(folder.port, `${port}\n`);
+export const rememberPort = async (folder: DataFolder, port: number): Promise<void> => {
+  await fs.writeFile(folder.port, `${port}\n`);
+  await keepOwner(folder, folder.port);
+};

@@ -1,5 +1,6 @@
 import { spawnSync } from 'node:child_process';
 import { lchownSync, readdirSync, statSync } from 'node:fs';
+import { userInfo } from 'node:os';
 import path from 'node:path';
 import { AppError } from '../errors/app-error.ts';
 import type { Binaries } from './binaries.ts';
@@ -15,12 +16,14 @@ export interface RunAs {
 
 const nobody = process.platform === 'darwin' ? 4_294_967_294 : 65_534;
 
-const asNamespace: RunAs = {
+const asOurselves: RunAs = { name: 'user', prefix: [], spawnOptions: {}, owner: undefined };
+
+const asNamespace = (owner: RunAs['owner']): RunAs => ({
   name: 'namespace',
   prefix: ['unshare', '--user', `--map-user=${nobody}`, `--map-group=${nobody}`],
   spawnOptions: {},
-  owner: { uid: 0, gid: 0 },
-};
+  owner,
+});
 
 const withCapabilities = (uid: number, gid: number): RunAs => ({
   name: 'capabilities',
@@ -52,20 +55,34 @@ export const commandOf = (
   return { file, args: rest };
 };
 
-/** Gives the tree to whom Postgres will run as; files owned by anybody else would stop it. */
-export const giveTo = (runAs: RunAs, tree: string): void => {
+/** Gives a file, or a folder with all that is in it, to whom Postgres will run as; anybody else's would stop it. */
+export const giveTo = (runAs: RunAs, place: string): void => {
   const { owner } = runAs;
-  if (!owner || statSync(tree).uid === owner.uid) return;
-  for (const entry of readdirSync(tree, { recursive: true, encoding: 'utf8' })) {
-    lchownSync(path.join(tree, entry), owner.uid, owner.gid);
-  }
-  lchownSync(tree, owner.uid, owner.gid);
+  const present = statSync(place);
+  if (!owner || present.uid === owner.uid) return;
+  const entries = present.isDirectory() ? readdirSync(place, { recursive: true, encoding: 'utf8' }) : [];
+  for (const entry of entries) lchownSync(path.join(place, entry), owner.uid, owner.gid);
+  lchownSync(place, owner.uid, owner.gid);
 };
 
 const works = (runAs: RunAs, binaries: Binaries, folder: string): boolean => {
   const probe = '"$0" --version >/dev/null 2>&1 && cd "$1"';
   const { file, args } = commandOf(runAs, '/bin/sh', ['-c', probe, binaries.postgres, folder]);
   return spawnSync(file, [...args], { stdio: 'ignore', ...runAs.spawnOptions }).status === 0;
+};
+
+const hasName = (): boolean => {
+  try {
+    return userInfo().username !== '';
+  } catch {
+    return false;
+  }
+};
+
+/** initdb asks for the user's name, which users that a container was started with often do not have. */
+const chooseForUser = (binaries: Binaries, parent: string): RunAs => {
+  const named = asNamespace(undefined);
+  return hasName() || !works(named, binaries, parent) ? asOurselves : named;
 };
 
 /**
@@ -75,12 +92,12 @@ const works = (runAs: RunAs, binaries: Binaries, folder: string): boolean => {
  * @throws AppError CONFIGURATION_ERROR when root has no way.
  */
 export const chooseRunAs = (binaries: Binaries, parent: string, data: string): RunAs => {
-  if (process.geteuid?.() !== 0) return { name: 'user', prefix: [], spawnOptions: {}, owner: undefined };
+  if (process.geteuid?.() !== 0) return chooseForUser(binaries, parent);
   const present = statSync(data, { throwIfNoEntry: false });
   const ways =
     present && present.uid !== 0
       ? [withCapabilities(present.uid, present.gid), asOtherUser(present.uid, present.gid)]
-      : [asNamespace, withCapabilities(nobody, nobody), asOtherUser(nobody, nobody)];
+      : [asNamespace({ uid: 0, gid: 0 }), withCapabilities(nobody, nobody), asOtherUser(nobody, nobody)];
   const way = ways.find((candidate) => works(candidate, binaries, parent));
   if (way) return way;
   throw new AppError(

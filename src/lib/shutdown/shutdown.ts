@@ -61,6 +61,24 @@ export class Shutdown {
   }
 
   /**
+   * Starts something and answers it; `close` is what ends it. A shutdown that begins meanwhile aborts `signal`, waits for
+   * the start to end one way or the other, and closes what came of it.
+   * @throws AppError INTERRUPTED once the shutdown has begun; else what `start` throws.
+   */
+  async start<T>(
+    name: string,
+    start: (signal: AbortSignal) => Promise<T>,
+    close: (started: T) => Promise<void> | void,
+  ): Promise<T> {
+    this.signal.throwIfAborted();
+    const starting = start(this.signal);
+    this.onClose(name, () => starting.then(close, () => undefined));
+    const started = await starting;
+    this.signal.throwIfAborted();
+    return started;
+  }
+
+  /**
    * Runs the closers and ends the process: exit code 0, or 1 when a closer failed, the grace ran out, or `exitCode` says
    * so. Calling it again changes nothing.
    */
