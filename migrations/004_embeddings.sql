@@ -1,6 +1,7 @@
 -- Up Migration
 
--- One row a chunk: its text's vector under one model. Rows of several models lie side by side and are never compared.
+-- One row a chunk: its text's vector under one model, of length 1 or all zeroes. Rows of several models lie side by side
+-- and are never compared.
 -- `vector` is real[] here and becomes pgvector's type below when that extension can be had; nobody but
 -- treadle.nearest_chunks needs to know. `bits` are the signs of the vector after a fixed rotation (made by the writer).
 CREATE TABLE treadle.embeddings (
@@ -51,11 +52,11 @@ ALTER TABLE treadle.pending_embeddings ALTER COLUMN vector SET STORAGE EXTERNAL;
 CREATE INDEX pending_embeddings_created ON treadle.pending_embeddings (created_at);
 
 CREATE TYPE treadle.nearest_chunk AS
-  (entity_id uuid, chunk_index integer, chunk_start integer, chunk_end integer, score double precision);
+  (entity_id uuid, chunk_index integer, chunk_start integer, chunk_end integer, score float8);
 
 -- The up to `wanted` chunks of a workspace whose vectors under `of_model` are nearest to `query` by cosine, best first.
--- `among` limits them to those entities; the filter comes first, so it never costs a result. `query_bits` are the query's
--- sign bits, made as the stored ones are.
+-- `among` limits them to those entities; the filter comes first, so it never costs a result. `query` has length 1, and
+-- `query_bits` are its sign bits, made as the stored ones are.
 -- This storage: the `exact` rows with the fewest differing bits are ranked by exact cosine; what is wanted beyond them
 -- follows in the order of its bits, its score estimated from their share.
 CREATE FUNCTION treadle.nearest_chunks(
@@ -66,10 +67,9 @@ LANGUAGE plpgsql STABLE PARALLEL SAFE
 SET search_path = pg_catalog SET jit = off SET work_mem = '32MB'
 AS $$
 DECLARE
-  query_norm double precision := (SELECT sqrt(sum(x::float8 * x)) FROM unnest(query) AS x);
   bit_length integer := length(query_bits);
 BEGIN
-  IF query_norm = 0 OR query_norm IS NULL THEN
+  IF NOT EXISTS (SELECT 1 FROM unnest(query) AS x WHERE x <> 0) THEN
     RETURN;
   END IF;
   RETURN QUERY
@@ -88,8 +88,8 @@ BEGIN
     SELECT n.*, row_number() OVER (ORDER BY n.differing, n.entity_id, n.chunk_index) AS place FROM nearest AS n
   ), measured AS MATERIALIZED (
     SELECT n.entity_id, n.chunk_index, n.chunk_start, n.chunk_end,
-      (SELECT sum(pair.a * pair.b) / nullif(sqrt(sum(pair.a * pair.a)) * query_norm, 0)
-        FROM (SELECT unnest(n.vector)::float8 AS a, unnest(query)::float8 AS b) AS pair) AS score
+      (SELECT sum(pair.a::float8 * pair.b)
+        FROM (SELECT unnest(n.vector) AS a, unnest(query) AS b) AS pair) AS score
     FROM numbered AS n WHERE n.place <= exact
   ), worst AS (
     SELECT min(m.score) AS score FROM measured AS m
@@ -100,9 +100,9 @@ BEGIN
       least(cos(pi() * n.differing / bit_length), worst.score), 1
     FROM numbered AS n, worst WHERE n.place > exact
   )
-  SELECT r.entity_id, r.chunk_index, r.chunk_start, r.chunk_end, coalesce(r.score, 0)
+  SELECT r.entity_id, r.chunk_index, r.chunk_start, r.chunk_end, r.score
   FROM ranked AS r
-  ORDER BY r.tier, r.score DESC NULLS LAST, r.entity_id, r.chunk_index
+  ORDER BY r.tier, r.score DESC, r.entity_id, r.chunk_index
   LIMIT wanted;
 END
 $$;
@@ -178,7 +178,7 @@ BEGIN
     RETURNS SETOF treadle.nearest_chunk
     LANGUAGE plpgsql STABLE
     SET search_path = pg_catalog SET jit = off
-    SET hnsw.iterative_scan = 'strict_order' SET hnsw.max_scan_tuples = '200000' SET hnsw.ef_search = '200'
+    SET hnsw.iterative_scan = 'strict_order' SET hnsw.max_scan_tuples = '200000' SET hnsw.ef_search = '400'
     AS $$
     DECLARE
       size integer := array_length(query, 1);

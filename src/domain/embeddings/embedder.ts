@@ -1,5 +1,7 @@
 export interface EmbedOptions {
   readonly signal?: AbortSignal | undefined;
+  /** Somebody waits for the answer: it is asked for at once and on its own. */
+  readonly urgent?: boolean | undefined;
 }
 
 /** Turns texts into vectors under one model. */

@@ -1,5 +1,5 @@
 const marks = /\p{M}+/gu;
-const plain = /^[\u0000-\u007f]*$/;
+const plain = /^\p{ASCII}*$/u;
 
 /** Lower case without accents and compatibility forms, for comparing words: `Ｃafé` and `CAFE` fold to `cafe`. */
 export const foldText = (text: string): string =>

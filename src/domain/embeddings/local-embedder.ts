@@ -10,11 +10,12 @@ const textsWithoutBreath = 64;
 const words = /[\p{L}\p{N}]+/gu;
 const longestWord = 40;
 /** Scripts written without spaces: a run of them is cut into single characters and pairs. */
-const unspaced = /[\p{Script=Han}\p{Script=Hiragana}\p{Script=Katakana}\p{Script=Thai}\p{Script=Lao}\p{Script=Khmer}\p{Script=Myanmar}]/u;
+const unspaced =
+  /[\p{Script=Han}\p{Script=Hiragana}\p{Script=Katakana}\p{Script=Thai}\p{Script=Lao}\p{Script=Khmer}\p{Script=Myanmar}]/u;
 
 const unitsOf = (run: string): readonly string[] => {
   if (run.length === 1 || !unspaced.test(run)) return [run.slice(0, longestWord)];
-  const characters = [...run];
+  const characters = Array.from(run);
   return characters.flatMap((character, index) => [character, `${character}${characters[index + 1] ?? ''}`]);
 };
 

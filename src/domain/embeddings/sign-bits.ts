@@ -7,6 +7,15 @@
  */
 const seed = 0x7e_ad_1e_01;
 const rounds = 2;
+const fewestBits = 2_048;
+/** More would leave the row for TOAST, and make every search read them from there. */
+const mostBits = 8_192;
+
+/** About two bits a dimension keep the recall of the first few hundred above 0.99, also of sparse vectors. */
+const bitsFor = (dimensions: number): number => {
+  const size = 2 ** Math.ceil(Math.log2(dimensions));
+  return Math.max(size, Math.min(size * 2, mostBits), fewestBits);
+};
 
 interface Step {
   readonly order: Uint32Array;
@@ -63,11 +72,11 @@ const stepsFor = (size: number): readonly Step[] => {
 };
 
 /**
- * The bits of a vector as Postgres reads `bit varying`: one character a bit, as many as the next power of two (at least
- * 64) of its dimensions.
+ * The bits of a vector as Postgres reads `bit varying`: one character a bit, about two for each dimension and at least
+ * 2,048.
  */
 export const signBits = (vector: Float32Array): string => {
-  const size = Math.max(64, 2 ** Math.ceil(Math.log2(vector.length)));
+  const size = bitsFor(vector.length);
   let values = new Float64Array(size);
   values.set(vector);
   for (const { order, signs } of stepsFor(size)) {

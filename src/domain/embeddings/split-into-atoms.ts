@@ -51,7 +51,7 @@ export const splitIntoAtoms = (text: string): readonly Atom[] => {
   const atoms: Atom[] = [];
   let fenced = false;
   let paragraphEnded = true;
-  for (let start = 0; start < text.length; ) {
+  for (let start = 0; start < text.length;) {
     const newline = text.indexOf('\n', start);
     const end = newline === -1 ? text.length : newline + 1;
     const head = text.slice(start, Math.min(end, start + 12));
@@ -59,7 +59,8 @@ export const splitIntoAtoms = (text: string): readonly Atom[] => {
     if (text.slice(start, end).trim() === '') {
       paragraphEnded = true;
     } else {
-      let opens: Atom['opens'] = !fenced && headingLine.test(head) ? 'heading' : paragraphEnded ? 'paragraph' : 'nothing';
+      let opens: Atom['opens'] =
+        !fenced && headingLine.test(head) ? 'heading' : paragraphEnded ? 'paragraph' : 'nothing';
       let from = start;
       for (const cut of cutsBySentence(text, start, end)) {
         atoms.push({ start: from, end: cut, tokens: approximateTokens(text.slice(from, cut)), opens });

@@ -32,7 +32,8 @@ export const wordFeatures = (word: string, dimensions: number): WordFeatures => 
   const grams: number[] = [];
   if (importance === 1) {
     for (let size = shortestGram; size <= longestGram; size += 1) {
-      for (let start = 0; start + size <= marked.length; start += 1) grams.push(hashOf(marked, start, start + size, size));
+      for (let start = 0; start + size <= marked.length; start += 1)
+        grams.push(hashOf(marked, start, start + size, size));
     }
   }
   const features = new Float64Array(2 + grams.length * 2);

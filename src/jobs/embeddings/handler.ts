@@ -1,0 +1,41 @@
+import { AppError } from '../../lib/errors/app-error.ts';
+import { handle } from '../../queues/handle.ts';
+import { completed, OutcomeError, rateLimited } from '../../queues/outcome.ts';
+import { backfillEmbeddings, embedDocument } from './contract.ts';
+
+const batchSize = 500;
+
+/** The endpoint's wish to be left alone costs the job no attempt. */
+const asOutcome = (error: unknown): never => {
+  if (error instanceof AppError && error.code === 'RATE_LIMITED' && 'retryAfterMs' in error.details) {
+    throw new OutcomeError(rateLimited(error.details.retryAfterMs ?? 1_000));
+  }
+  throw error;
+};
+
+export const embedDocumentHandler = handle(embedDocument, async ({ payload, platform, signal }) => {
+  const document = await platform.knowledge.findById(payload.workspaceId, payload.documentId);
+  if (!document) return completed({ chunks: 0, embedded: 0, reused: 0 });
+  return completed(await platform.embeddings.refresh(document, { signal }).catch(asOutcome));
+});
+
+export const backfillEmbeddingsHandler = handle(backfillEmbeddings, async (context) => {
+  const { embeddings, postgres } = context.platform;
+  const { workspaceId } = context.payload;
+  const total = await embeddings.countStale(workspaceId);
+  let enqueued = 0;
+  let after: string | undefined;
+  for (;;) {
+    context.signal.throwIfAborted();
+    const batch = await embeddings.findStale({ workspaceId, after, limit: batchSize });
+    if (batch.length === 0) return completed({ enqueued });
+    await postgres.query('SELECT treadle.enqueue_embeddings($1::uuid[], $2::uuid[], $3)', [
+      batch.map((document) => document.workspaceId),
+      batch.map((document) => document.id),
+      'backfill',
+    ]);
+    after = batch.at(-1)?.id;
+    enqueued += batch.length;
+    context.progress(Math.min(1, enqueued / Math.max(total, 1)), `${enqueued} of ${total} documents enqueued`);
+  }
+});
