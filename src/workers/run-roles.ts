@@ -37,19 +37,29 @@ const start: Readonly<Record<Role, (platform: Platform) => Promise<RunningRole &
 export const runRoles = async (config: Config, log: Log, options: RunRolesOptions): Promise<void> => {
   const shutdown = new Shutdown({ log, graceMs: config.shutdownGraceMs });
   try {
-    const database = await openDatabase(config, log, { mode: options.database, signal: shutdown.signal });
-    shutdown.onClose('database', () => database.close());
-    shutdown.signal.throwIfAborted();
-    const platform = await createPlatform(config, log, database);
-    shutdown.onClose('platform', () => platform.close());
-    const beat = await startProcessBeat(platform, options.roles);
-    shutdown.onClose('process-beat', () => beat.close());
+    const database = await shutdown.start(
+      'database',
+      (signal) => openDatabase(config, log, { mode: options.database, signal }),
+      (opened) => opened.close(),
+    );
+    const platform = await shutdown.start(
+      'platform',
+      () => createPlatform(config, log, database),
+      (created) => created.close(),
+    );
+    await shutdown.start(
+      'process-beat',
+      () => startProcessBeat(platform, options.roles),
+      (beat) => beat.close(),
+    );
     let url: string | undefined;
     // The API last: whoever can reach it can rely on the rest.
     for (const role of (['worker', 'scheduler', 'api'] as const).filter((name) => options.roles.includes(name))) {
-      shutdown.signal.throwIfAborted();
-      const running = await start[role](platform);
-      shutdown.onClose(role, () => running.close());
+      const running = await shutdown.start(
+        role,
+        () => start[role](platform),
+        (started) => started.close(),
+      );
       url = running.url ?? url;
     }
     const exitCode = await options.onReady?.(platform, url, shutdown.signal);
