@@ -15,6 +15,7 @@ import type { Config } from './lib/config/load-config.ts';
 import { KnowledgeService } from './domain/knowledge/service.ts';
 import { createEmbedder } from './domain/embeddings/create-embedder.ts';
 import { EmbeddingService } from './domain/embeddings/embedding-service.ts';
+import { UserService } from './domain/users/service.ts';
 import { WorkspaceService } from './domain/workspaces/service.ts';
 import { LoopWatch } from './lib/health/loop-watch.ts';
 import type { Log } from './lib/log/create-log.ts';
@@ -38,6 +39,7 @@ export interface Platform {
   readonly schedules: ScheduleStore;
   readonly workspaces: WorkspaceService;
   readonly embeddings: EmbeddingService;
+  readonly users: UserService;
   readonly knowledge: KnowledgeService;
   /** The loops of this process, for /health/live. */
   readonly loops: LoopWatch;
@@ -99,13 +101,14 @@ export const createPlatform = async (
     enqueuer: createEnqueuer({
       postgres,
       registry,
-      addDirectly: async (queue, items) => (await transports.of(queue)).add(items),
+      addDirectly: (queue, items) => transports.addDirectly(queue, items),
     }),
     jobs: new LedgerJobStore({ postgres, announcements, transports }),
     queues: new LedgerQueueAdmin({ postgres, registry, transports }),
     deadLetters: new LedgerDeadLetters(postgres),
     schedules: createScheduleStore({ postgres, findContract: (name) => registry.find(name) }),
     workspaces: new WorkspaceService(domain),
+    users: new UserService(domain),
     knowledge: new KnowledgeService(domain),
     embeddings: new EmbeddingService(postgres, createEmbedder(config), log),
     loops: new LoopWatch(),

@@ -1,4 +1,5 @@
 import type { Pool } from 'pg';
+import { GroupCommit } from '../lib/batching/group-commit.ts';
 import type { Config } from '../lib/config/load-config.ts';
 import type { Log } from '../lib/log/create-log.ts';
 import { createPool } from '../lib/postgres/pool.ts';
@@ -6,7 +7,7 @@ import type { Postgres } from '../lib/postgres/postgres.ts';
 import type { BullConnection } from './bullmq/bull-connection.ts';
 import type { JobRegistry } from './job-registry.ts';
 import type { PgBossClient } from './maintenance/pg-boss-client.ts';
-import type { QueueTransport } from './transport.ts';
+import type { QueueItem, QueueTransport } from './transport.ts';
 
 export interface TransportParts {
   readonly config: Config;
@@ -19,6 +20,7 @@ export interface TransportParts {
 export class Transports {
   readonly #parts: TransportParts;
   readonly #open = new Map<string, Promise<QueueTransport>>();
+  readonly #direct = new Map<string, GroupCommit<QueueItem, void>>();
   #bull: Promise<BullConnection> | undefined;
   #pgBoss: Promise<PgBossClient> | undefined;
   #pgBossPool: Pool | undefined;
@@ -41,6 +43,13 @@ export class Transports {
     return Promise.all(this.#parts.registry.queues.map(({ name }) => this.of(name)));
   }
 
+  /** Adds items of one queue around the ledger. Calls made while an add is under way share the next one. */
+  async addDirectly(queue: string, items: readonly QueueItem[]): Promise<void> {
+    if (items.length > 1) return (await this.of(queue)).add(items);
+    const group = this.#direct.get(queue) ?? this.#groupFor(queue);
+    await Promise.all(items.map((item) => group.submit(item)));
+  }
+
   bull(): Promise<BullConnection> {
     this.#bull ??= this.#connectBull();
     return this.#bull;
@@ -52,10 +61,23 @@ export class Transports {
   }
 
   async close(): Promise<void> {
+    for (const group of this.#direct.values()) await group.close();
     for (const transport of this.#open.values()) await (await transport).close();
     await (await this.#bull)?.close();
     await (await this.#pgBoss)?.close();
     await this.#pgBossPool?.end();
+  }
+
+  #groupFor(queue: string): GroupCommit<QueueItem, void> {
+    const group = new GroupCommit<QueueItem, void>({
+      maxBatch: 1_000,
+      write: async (items) => {
+        await (await this.of(queue)).add(items);
+        return items.map(() => undefined);
+      },
+    });
+    this.#direct.set(queue, group);
+    return group;
   }
 
   async #openBull(queue: string): Promise<QueueTransport> {

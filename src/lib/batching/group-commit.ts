@@ -5,7 +5,10 @@ export interface GroupCommitOptions<T, R> {
   /** Writes a batch and answers one result an item, in order. All or nothing: when it throws, nothing was written. */
   readonly write: (items: readonly T[]) => Promise<readonly R[]>;
   readonly maxBatch: number;
-  /** Told of each failure of the connection; the batch is written again until it succeeds or the group is closed. */
+  /**
+   * Given: a batch whose connection failed is written again until it succeeds or the group is closed, and this is told of
+   * each failure. Absent: the items are rejected.
+   */
   readonly onConnectionError?: (error: unknown) => void;
 }
 
@@ -63,7 +66,7 @@ export class GroupCommit<T, R> {
       } catch (error) {
         if (!isConnectionError(error)) return this.#divide(batch, error);
         this.#options.onConnectionError?.(error);
-        if (this.#closing.signal.aborted) {
+        if (!this.#options.onConnectionError || this.#closing.signal.aborted) {
           for (const { reject } of batch) reject(error);
           return;
         }

@@ -30,6 +30,11 @@ export class BullTransport implements QueueTransport {
   }
 
   async add(items: readonly QueueItem[], { first = false }: { readonly first?: boolean } = {}): Promise<void> {
+    const [only] = items;
+    if (only && items.length === 1) {
+      await this.bull.add(only.name, only.envelope, jobOptions(only.id, first));
+      return;
+    }
     await this.bull.addBulk(
       items.map(({ id, name, envelope }) => ({ name, data: envelope, opts: jobOptions(id, first) })),
     );

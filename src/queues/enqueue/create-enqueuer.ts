@@ -58,7 +58,7 @@ const requestHash = (job: PreparedJob): string => {
   const { idempotencyKey: _, ...options } = job.options;
   return createHash('sha256')
     .update(job.contract.name)
-    .update(job.payloadJson)
+    .update(JSON.stringify(job.payload))
     .update(JSON.stringify(options))
     .digest('hex');
 };

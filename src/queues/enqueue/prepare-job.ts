@@ -4,14 +4,13 @@ import { faultsOf } from '../../lib/errors/zod-faults.ts';
 import type { JobContract } from '../define-job.ts';
 import type { EnqueueOptions } from '../ports.ts';
 import { enqueueOptionsSchema, type ParsedOptions } from './enqueue-options.ts';
-import { serializeJson } from './serialize-payload.ts';
+import { jsonFault } from './serialize-payload.ts';
 
 /** A job that passed every check and may be written. */
 export interface PreparedJob {
   readonly id: string;
   readonly contract: JobContract;
   readonly payload: Readonly<Record<string, unknown>>;
-  readonly payloadJson: string;
   readonly options: ParsedOptions;
   readonly tenant: string;
 }
@@ -49,18 +48,13 @@ export const prepareJob = (contract: JobContract, payload: unknown, options?: En
   if (!parsedOptions.success) faults.push(...faultsOf(parsedOptions.error, ['options']));
   if (!parsedPayload.success || !parsedOptions.success) return { faults };
   if (!isRecord(payload)) return { faults: [{ path: 'payload', message: 'must be a JSON object' }] };
-  const serialized = serializeJson(payload);
-  if ('faults' in serialized) {
-    return {
-      faults: serialized.faults.map((fault) => ({ ...fault, path: fault.path ? `payload.${fault.path}` : 'payload' })),
-    };
-  }
+  const fault = jsonFault(payload, 'payload');
+  if (fault) return { faults: [fault] };
   return {
     job: {
       id: uuidV7(),
       contract,
       payload,
-      payloadJson: serialized.json,
       options: parsedOptions.data,
       tenant: tenantOf(payload, parsedOptions.data),
     },

@@ -1,52 +1,43 @@
 import { validationError, type Fault } from '../../lib/errors/app-error.ts';
 import { isStorable } from '../../lib/text/storable.ts';
 
-// JSON.stringify writes NUL and lone surrogates as these escapes; an even number of backslashes before one means that
-// the text itself spelled the escape out.
-const unstorable = /(?<!\\)(?:\\\\)*\\u(?:0000|d[89a-f])/;
+const unstorable = 'contains NUL or half of a surrogate pair, which Postgres cannot store';
+const maxDepth = 200;
 
-/** Where in a JSON value the first text with NUL or half of a surrogate pair lies. */
-const pathOfUnstorable = (value: unknown, path: string): string | undefined => {
-  if (typeof value === 'string') return isStorable(value) ? undefined : path;
+/**
+ * What keeps a value from being written as JSON that Postgres and Redis can both keep: a cycle, a BigInt, text with NUL or
+ * half of a surrogate pair. Walks the value instead of its JSON, which costs a tenth.
+ */
+export const jsonFault = (value: unknown, path = '', depth = 0): Fault | undefined => {
+  if (typeof value === 'string') return isStorable(value) ? undefined : { path, message: unstorable };
+  if (typeof value === 'bigint') return { path, message: 'cannot be written as JSON: it is a BigInt' };
   if (typeof value !== 'object' || value === null) return undefined;
+  if (depth > maxDepth)
+    return { path, message: `cannot be written as JSON: it is cyclic or nested deeper than ${maxDepth} levels` };
+  if (Array.isArray(value)) {
+    for (let index = 0; index < value.length; index += 1) {
+      const fault = jsonFault(value[index], `${path}[${index}]`, depth + 1);
+      if (fault) return fault;
+    }
+    return undefined;
+  }
   for (const [key, inner] of Object.entries(value)) {
-    const here = Array.isArray(value) ? `${path}[${key}]` : path ? `${path}.${key}` : key;
-    if (!isStorable(key)) return path;
-    const found = pathOfUnstorable(inner, here);
-    if (found !== undefined) return found;
+    if (!isStorable(key)) return { path, message: `has a name that ${unstorable}` };
+    const fault = jsonFault(inner, path === '' ? key : `${path}.${key}`, depth + 1);
+    if (fault) return fault;
   }
   return undefined;
 };
 
 export type Serialized = { readonly json: string } | { readonly faults: readonly Fault[] };
 
-/**
- * A value as JSON text that Postgres and Redis can both keep, or what is in the way: a cycle, a BigInt, NUL, half of a
- * surrogate pair.
- */
+/** A value as JSON text that Postgres and Redis can both keep, or what is in the way. */
 export const serializeJson = (value: unknown): Serialized => {
-  let json: string | undefined;
-  try {
-    json = JSON.stringify(value);
-  } catch (error) {
-    const message =
-      error instanceof TypeError
-        ? 'cannot be written as JSON: it is cyclic or holds a BigInt'
-        : 'cannot be written as JSON: it is nested too deeply';
-    return { faults: [{ path: '', message }] };
-  }
-  if (json === undefined) return { faults: [{ path: '', message: 'cannot be written as JSON' }] };
-  if (json.includes('\\u') && unstorable.test(json)) {
-    return {
-      faults: [
-        {
-          path: pathOfUnstorable(value, '') ?? '',
-          message: 'contains NUL or half of a surrogate pair, which Postgres cannot store',
-        },
-      ],
-    };
-  }
-  return { json };
+  const fault = jsonFault(value);
+  if (fault) return { faults: [fault] };
+  // Undefined for a value that JSON has no word for, such as a function.
+  const json: unknown = JSON.stringify(value);
+  return typeof json === 'string' ? { json } : { faults: [{ path: '', message: 'cannot be written as JSON' }] };
 };
 
 /** @throws AppError VALIDATION_ERROR naming the path. */

@@ -18,7 +18,7 @@ const dueAtOf = ({ options }: PreparedJob): Date | undefined =>
 const isDeduplicated = ({ contract, options }: PreparedJob): boolean =>
   options.deduplicationKey !== undefined || contract.deduplicateBy.length > 0;
 
-/** One job as the statements read it. The payload is JSON text already, so it is spliced in instead of parsed again. */
+/** One job as the statements read it. */
 const rowJson = (
   job: PreparedJob,
   position: number,
@@ -26,7 +26,7 @@ const rowJson = (
   { scheduleName }: InsertOptions,
 ): string => {
   const { contract, options } = job;
-  const fields = JSON.stringify({
+  return JSON.stringify({
     position,
     id: job.id,
     name: contract.name,
@@ -41,8 +41,8 @@ const rowJson = (
     due_at: dueAt,
     deduplication_key: options.deduplicationKey,
     paths: contract.deduplicateBy.length > 0 ? contract.deduplicateBy : undefined,
+    payload: job.payload,
   });
-  return `${fields.slice(0, -1)},"payload":${job.payloadJson}}`;
 };
 
 const acceptedOf = (job: PreparedJob, id: string, state: AcceptedJob['state']): AcceptedJob => ({
