@@ -59,9 +59,12 @@ const requestIdRule = /^[\w.:-]{1,100}$/;
 const createApp = (platform: Platform): Api => {
   const { maxBodyBytes } = platform.config.http;
   const logger: FastifyBaseLogger = platform.log;
+  // What Fastify says of itself has no event name of its own.
+  const ownLogger: FastifyBaseLogger = platform.log.child({ event: 'http.server' }, { level: 'warn' });
   const answerError = createErrorReply(maxBodyBytes);
   const app = Fastify({
-    loggerInstance: logger,
+    loggerInstance: ownLogger,
+    childLoggerFactory: () => logger,
     logController: new LogController({ disableRequestLogging: true }),
     bodyLimit: maxBodyBytes,
     requestIdHeader: false,

@@ -66,6 +66,9 @@ const authorize = (access: Exclude<RouteAccess, { kind: 'open' }>, principal: Pr
   }
 };
 
+const gaveCredentials = ({ headers, cookies }: FastifyRequest): boolean =>
+  headers.authorization !== undefined || cookies[loginCookie] !== undefined;
+
 const wantsPage = (request: FastifyRequest): boolean =>
   request.method === 'GET' && (request.headers.accept ?? '').includes('text/html');
 
@@ -88,7 +91,7 @@ export const authenticateRequests = (app: FastifyInstance, parts: AccessParts): 
     } catch (error) {
       if (!(error instanceof AppError) || error.code !== 'UNAUTHENTICATED') throw error;
       if (!('browser' in access) || !wantsPage(request)) {
-        await parts.failures.count(request);
+        if (gaveCredentials(request)) await parts.failures.count(request);
         throw error;
       }
       await redirectToLogin(request, reply);

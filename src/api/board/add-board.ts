@@ -3,7 +3,7 @@ import { FastifyAdapter } from '@bull-board/fastify';
 import type { FastifyPluginCallback } from 'fastify';
 import { needsInBrowser } from '../access/route-access.ts';
 import type { Api, RouteParts } from '../api.ts';
-import { boardError } from './board-error.ts';
+import { createBoardError } from './board-error.ts';
 import type { BoardSource } from './board-source.ts';
 import { LedgerSource } from './ledger-source.ts';
 import { TreadleQueueAdapter } from './queue-adapter.ts';
@@ -19,12 +19,15 @@ const uiConfig = {
   ],
 };
 
+/** The page links a font host; the policy would keep the browser from asking it, and so does this, without a complaint. */
+const withoutRemoteStyles = (html: string): string => html.replaceAll(/<link\b[^>]*href="https?:[^>]*>/g, '');
+
 /** Bull Board at `/board`, over Treadle's own adapter. Queues appear as they come into being. */
 export const addBoard = async (app: Api, { platform }: RouteParts, others: readonly BoardSource[]): Promise<void> => {
   const ledger = new LedgerSource(platform.jobs, platform.queues);
   const serverAdapter = new FastifyAdapter().setBasePath('/board');
   const board = createBullBoard({ queues: [], serverAdapter, options: { uiConfig } });
-  serverAdapter.setErrorHandler(boardError);
+  serverAdapter.setErrorHandler(createBoardError(platform.config.http.maxBodyBytes));
   const adapters = new Map<string, TreadleQueueAdapter>();
 
   const refreshQueues = async (): Promise<void> => {
@@ -42,6 +45,9 @@ export const addBoard = async (app: Api, { platform }: RouteParts, others: reado
     scope.addHook('preHandler', async (request) => {
       if (request.routeOptions.url?.startsWith('/board/api/')) await refreshQueues();
     });
+    scope.addHook('onSend', async (_request, _reply, payload) =>
+      typeof payload === 'string' && payload.startsWith('<!DOCTYPE html') ? withoutRemoteStyles(payload) : payload,
+    );
     const plugin: FastifyPluginCallback = serverAdapter.registerPlugin();
     await scope.register(plugin, { prefix: '/board' });
   });

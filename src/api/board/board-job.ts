@@ -14,6 +14,15 @@ const stackTraces = ({ failures, error }: JobRecord): string[] => {
   return stacks.length === 0 && error ? [error.stack ?? `${error.code}: ${error.message}`] : stacks;
 };
 
+/** The page takes a time that is missing for 1970, so one that ended without a start starts at its end. */
+const timesOf = ({ startedAt, finishedAt }: JobRecord): Pick<QueueJobJson, 'processedOn' | 'finishedOn'> => {
+  const start = startedAt ?? finishedAt;
+  return {
+    ...(start === null ? {} : { processedOn: start.getTime() }),
+    ...(finishedAt === null ? {} : { finishedOn: finishedAt.getTime() }),
+  };
+};
+
 /** A job of Treadle as Bull Board handles jobs. */
 export class BoardJob implements QueueJob {
   readonly id: string;
@@ -57,9 +66,8 @@ export class BoardJob implements QueueJob {
       progress: job.progress === null ? 0 : { ...job.progress, percent: Math.round(job.progress.fraction * 100) },
       attemptsMade: job.attemptsMade,
       timestamp: job.createdAt.getTime(),
-      processedOn: job.startedAt?.getTime() ?? null,
+      ...timesOf(job),
       processedBy: job.worker,
-      finishedOn: job.finishedAt?.getTime() ?? null,
       delay: this.#delayMs(),
       failedReason: failedReason(job),
       stacktrace: stackTraces(job),

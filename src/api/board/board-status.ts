@@ -1,7 +1,7 @@
 import type { JobState } from '../../queues/ledger/job-record.ts';
 
 /** The board's tabs that Treadle fills, in their order. */
-export const boardStatuses = ['active', 'waiting', 'waiting-children', 'delayed', 'completed', 'failed'] as const;
+export const boardStatuses = ['active', 'waiting', 'delayed', 'completed', 'failed', 'waiting-children'] as const;
 export type BoardStatus = (typeof boardStatuses)[number];
 
 /** Which of Treadle's states a tab shows: the board has none for jobs that are accepted, dead or cancelled. */

@@ -37,7 +37,10 @@ export const addDocsPage = async (app: Api): Promise<void> => {
     await scope.register(swaggerUi, {
       routePrefix: '/docs',
       uiConfig: { validatorUrl: null, docExpansion: 'list', deepLinking: true, tryItOutEnabled: false },
-      theme: { title: 'Treadle API' },
+      theme: {
+        title: 'Treadle API',
+        css: [{ filename: 'treadle.css', content: '.swagger-ui .topbar { display: none; }' }],
+      },
     });
   });
 };

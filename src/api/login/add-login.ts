@@ -38,8 +38,8 @@ export const addLogin = (app: Api, { keys, logins, failures }: LoginParts): void
       reply.type(type).header('cache-control', 'no-cache').send(content),
     );
   }
-  app.get('/login/who', { config: signedIn, schema: { hide: true } }, (request, reply) =>
-    reply.header('cache-control', 'no-store').send({ name: principalOf(request).name }),
+  app.get('/login/who', { config: signedIn, schema: { hide: true } }, async (request, reply) =>
+    reply.header('cache-control', 'no-store').send({ name: principalOf(request).name, keys: await keys.hasKeys() }),
   );
   app.route({
     method: 'POST',

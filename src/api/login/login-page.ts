@@ -18,8 +18,9 @@ export const loginPage = `<!doctype html>
 <p id="fault" role="alert" hidden></p>
 <button type="submit">Log in</button>
 </form>
-<p class="hint">Keys are made with <code>treadle keys create</code>. The login lasts 12 hours, or until the key is revoked.</p>
+<p id="hint">Keys are made with <code>treadle keys create</code>. The login lasts 12 hours, or until the key is revoked.</p>
 <form id="logout" hidden><p>You are logged in as <strong id="who"></strong>.</p><button type="submit">Log out</button></form>
+<p id="open" hidden>No key is needed: there are none yet, and only this machine can reach Treadle.</p>
 <nav><a href="/board">Board</a> <a href="/docs">API</a></nav>
 </main>
 <noscript>Logging in needs JavaScript.</noscript>
@@ -31,15 +32,15 @@ export const loginStyle = `:root { color-scheme: light dark; font-family: system
 body { display: grid; place-items: center; min-height: 100vh; margin: 0; background: Canvas; color: CanvasText; }
 main { width: min(22rem, calc(100vw - 3rem)); }
 h1 { font-size: 1.5rem; letter-spacing: 0.02em; }
-form { display: grid; gap: 0.6rem; }
-form[hidden], p[hidden] { display: none; }
+form { display: grid; gap: 0.6rem; margin-bottom: 1rem; }
+[hidden] { display: none; }
 label { font-weight: 600; }
 input, button { font: inherit; padding: 0.6rem 0.7rem; border-radius: 0.4rem; border: 1px solid color-mix(in srgb, CanvasText 35%, Canvas); }
 input { background: Field; color: FieldText; }
 button { background: #1d5fbf; border-color: #1d5fbf; color: #fff; cursor: pointer; }
 button:disabled { opacity: 0.6; cursor: progress; }
 #fault { margin: 0; color: light-dark(#b3261e, #ff8a80); }
-.hint { font-size: 0.85rem; opacity: 0.8; }
+#hint { font-size: 0.85rem; opacity: 0.8; }
 nav { display: flex; gap: 1rem; font-size: 0.9rem; }
 `;
 
@@ -78,8 +79,11 @@ logout.addEventListener('submit', async (event) => {
 });
 fetch('/login/who').then(async (answer) => {
   if (!answer.ok) return;
-  const { name } = await answer.json();
+  const { name, keys } = await answer.json();
   document.getElementById('who').textContent = name;
-  logout.hidden = false;
+  logout.hidden = !keys;
+  document.getElementById('open').hidden = keys;
+  login.hidden = true;
+  document.getElementById('hint').hidden = true;
 });
 `;
