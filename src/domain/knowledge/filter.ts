@@ -20,7 +20,7 @@ export const knowledgeFilter = z.strictObject({
 export type KnowledgeFilter = z.input<typeof knowledgeFilter>;
 
 const carriesTag = (name: string): string => `EXISTS (SELECT FROM treadle.knowledge_tags AS kt
-  JOIN treadle.tags AS t ON t.workspace_id = kt.workspace_id AND t.id = kt.tag_id
+  JOIN treadle.tags AS t ON t.id = kt.tag_id
   WHERE kt.workspace_id = k.workspace_id AND kt.knowledge_id = k.id AND t.name = ${name})`;
 
 /** SQL conditions on `k`, each beginning with AND; their parameters are added to `values`. */

@@ -23,16 +23,19 @@ export interface KnowledgeRow {
   readonly updated_key: string;
 }
 
-/** SELECT list and joins that answer a {@link KnowledgeRow} for each row of `k`, a document. */
+/**
+ * SELECT list and joins that answer a {@link KnowledgeRow} for each row of `k`, a document. They join by primary key alone:
+ * the foreign keys see to it that tags and collection are of the same workspace.
+ */
 export const knowledgeColumns = `k.id, k.workspace_id, k.title, k.content, k.content_delta, k.content_type, k.excerpt, k.status,
   u.id AS author_id, u.name AS author_name, c.id AS collection_id, c.name AS collection_name,
   ARRAY(SELECT t.name FROM treadle.knowledge_tags AS kt
-    JOIN treadle.tags AS t ON t.workspace_id = kt.workspace_id AND t.id = kt.tag_id
+    JOIN treadle.tags AS t ON t.id = kt.tag_id
     WHERE kt.workspace_id = k.workspace_id AND kt.knowledge_id = k.id ORDER BY t.name) AS tags,
   k.metadata, k.source_id, k.version, k.created_at, k.updated_at,
   to_char(k.updated_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS updated_key`;
 export const knowledgeJoins = `LEFT JOIN treadle.users AS u ON u.id = k.author_id
-  LEFT JOIN treadle.collections AS c ON c.workspace_id = k.workspace_id AND c.id = k.collection_id`;
+  LEFT JOIN treadle.collections AS c ON c.id = k.collection_id`;
 
 const reference = (id: string | null, name: string | null): NamedReference | null =>
   id === null || name === null ? null : { id, name };

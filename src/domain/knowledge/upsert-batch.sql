@@ -9,14 +9,18 @@ WITH given AS MATERIALIZED (
   FROM given AS g CROSS JOIN LATERAL unnest(g.tags) AS named (name)
   JOIN treadle.tags AS t ON t.workspace_id = $1 AND t.name = named.name
 ), known AS MATERIALIZED (
-  SELECT k.id, g.source_id,
+  -- One look into the unique index for each document, whatever the statistics of a table that is just being filled say.
+  SELECT g.*, k.id AS known_id,
     (k.title, k.content, k.content_type, k.excerpt, k.metadata, k.status)
       IS DISTINCT FROM (g.title, g.content, g.content_type, g.excerpt, g.metadata, coalesce(g.status, k.status))
     OR (g.author_id IS NOT NULL AND k.author_id IS DISTINCT FROM g.author_id)
     OR (g.collection_id IS NOT NULL AND k.collection_id IS DISTINCT FROM g.collection_id) AS differs,
     ARRAY(SELECT kt.tag_id FROM treadle.knowledge_tags AS kt WHERE kt.workspace_id = $1 AND kt.knowledge_id = k.id ORDER BY kt.tag_id)
-      <> ARRAY(SELECT DISTINCT w.tag_id FROM wanted AS w WHERE w.source_id = g.source_id ORDER BY w.tag_id) AS tags_differ
-  FROM given AS g JOIN treadle.knowledge AS k ON k.workspace_id = $1 AND k.source_id = g.source_id
+      <> coalesce(w.tag_ids, '{}') AS tags_differ
+  FROM given AS g
+  CROSS JOIN LATERAL (SELECT * FROM treadle.knowledge WHERE workspace_id = $1 AND source_id = g.source_id LIMIT 1) AS k
+  LEFT JOIN (SELECT source_id, array_agg(DISTINCT tag_id ORDER BY tag_id) AS tag_ids FROM wanted GROUP BY source_id) AS w
+    ON w.source_id = g.source_id
 ), inserted AS (
   INSERT INTO treadle.knowledge
     (workspace_id, source_id, title, content, content_type, excerpt, status, author_id, collection_id, metadata)
@@ -35,18 +39,18 @@ WITH given AS MATERIALIZED (
     status = coalesce(g.status, k.status),
     author_id = coalesce(g.author_id, k.author_id),
     collection_id = coalesce(g.collection_id, k.collection_id),
-    updated_at = CASE WHEN known.tags_differ THEN clock_timestamp() ELSE k.updated_at END
-  FROM known JOIN given AS g ON g.source_id = known.source_id
-  WHERE k.workspace_id = $1 AND k.id = known.id AND (known.differs OR known.tags_differ)
-  RETURNING k.id, k.source_id
+    updated_at = CASE WHEN g.tags_differ THEN clock_timestamp() ELSE k.updated_at END
+  FROM known AS g
+  WHERE k.workspace_id = $1 AND k.id = g.known_id AND (g.differs OR g.tags_differ)
+  RETURNING k.id, k.source_id, g.tags_differ
 ), unlinked AS (
   DELETE FROM treadle.knowledge_tags AS kt USING updated AS u
-  WHERE kt.workspace_id = $1 AND kt.knowledge_id = u.id
+  WHERE kt.workspace_id = $1 AND kt.knowledge_id = u.id AND u.tags_differ
     AND NOT EXISTS (SELECT FROM wanted AS w WHERE w.source_id = u.source_id AND w.tag_id = kt.tag_id)
 ), linked AS (
   INSERT INTO treadle.knowledge_tags (workspace_id, knowledge_id, tag_id)
   SELECT $1, written.id, w.tag_id
-  FROM (SELECT id, source_id FROM inserted UNION ALL SELECT id, source_id FROM updated) AS written
+  FROM (SELECT id, source_id FROM inserted UNION ALL SELECT id, source_id FROM updated WHERE tags_differ) AS written
   JOIN wanted AS w ON w.source_id = written.source_id
   ON CONFLICT DO NOTHING
 )
