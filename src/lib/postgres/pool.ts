@@ -36,7 +36,8 @@ export const createPool = (options: PoolOptions, log: Log): Pool => {
     types: createTypes(),
     ...(options.searchPath === undefined ? {} : { options: `-c search_path=${options.searchPath} -c jit=off` }),
   });
-  pool.on('error', (error) => log.warn({ event: 'postgres.idle-connection-lost', err: error }));
+  // While the pool ends, its last connections may still hear that the server ends too.
+  pool.on('error', (error) => pool.ending || log.warn({ event: 'postgres.idle-connection-lost', err: error }));
   // A connection that breaks while somebody has it says so to them by its next query; unheard, the event ends the process.
   pool.on('connect', (client) => client.on('error', () => undefined));
   return pool;
