@@ -30,9 +30,10 @@ beforeAll(() => {
   before = openNow().filter((kind) => kind !== 'Timeout');
 });
 
+// Some libraries keep a timer for two seconds after they were closed.
 // Runs after every other hook of the file, as the first that was registered.
 afterAll(async () => {
-  for (const deadline = Date.now() + 2_000; leftOpen().length > 0;) {
+  for (const deadline = Date.now() + 5_000; leftOpen().length > 0;) {
     if (Date.now() > deadline) throw new Error(`this file leaves open: ${leftOpen().join(', ')}`);
     await new Promise((resolve) => {
       setTimeout(resolve, 20).unref();

@@ -16,6 +16,7 @@ const freePort = async (): Promise<number> => {
   return address.port;
 };
 
+/** A server that asks for a password is up too. */
 const answersPing = (port: number): Promise<boolean> =>
   new Promise((resolve) => {
     const socket = net.connect({ port, host: '127.0.0.1' });
@@ -24,7 +25,7 @@ const answersPing = (port: number): Promise<boolean> =>
       resolve(answer);
     };
     socket.once('connect', () => socket.write('PING\r\n'));
-    socket.once('data', (data) => settle(data.toString().startsWith('+PONG')));
+    socket.once('data', (data) => settle(/^(\+PONG|-NOAUTH)/.test(data.toString())));
     socket.once('error', () => settle(false));
   });
 
@@ -46,8 +47,13 @@ export class RedisServer {
   static async start(program: string, args: readonly string[] = []): Promise<RedisServer> {
     const folder = await fs.mkdtemp(path.join(os.tmpdir(), 'treadle-redis-'));
     const server = new RedisServer(program, await freePort(), folder, args);
-    await server.run();
-    return server;
+    try {
+      await server.run();
+      return server;
+    } catch (error) {
+      await server.stop();
+      throw error;
+    }
   }
 
   get url(): string {
