@@ -8,15 +8,22 @@ const accept = async (options: Record<string, unknown> = {}): Promise<string> =>
   (await api.call('POST', '/v1/jobs', { body: { name: 'app.greet', payload: { to: 'Ada' }, options } })).body.id;
 
 const die = (id: string) =>
-  finishJobs(api.platform.postgres, [{ id, state: 'dead', error: { code: 'EXTERNAL_SERVICE_ERROR', message: 'no answer' } }]);
+  finishJobs(api.platform.postgres, [
+    { id, state: 'dead', error: { code: 'EXTERNAL_SERVICE_ERROR', message: 'no answer' } },
+  ]);
 
 const queue = async (status = 'latest', name = 'default') => {
   const answer = await api.call('GET', `/board/api/queues?activeQueue=${name}&status=${status}&page=1&jobsPerPage=10`);
   expect(answer.status).toBe(200);
   return answer.body.queues.find((found: { name: string }) => found.name === name);
 };
-const idsIn = async (status: string): Promise<string[]> => (await queue(status)).jobs.map((job: { id: string }) => job.id);
+const idsIn = async (status: string): Promise<string[]> =>
+  (await queue(status)).jobs.map((job: { id: string }) => job.id);
 const shown = async (id: string) => (await api.call('GET', `/board/api/queues/default/${id}`)).body;
+const add = (data: unknown) =>
+  api.call('POST', '/board/api/queues/default/add', {
+    body: { name: 'app.greet', data, options: { delay: 60_000 } },
+  });
 const press = (path: string) => api.call('PUT', `/board/api/queues/default/${path}`);
 
 describe('the board', () => {
@@ -67,7 +74,9 @@ describe('the board', () => {
     const page = async (number: number): Promise<string[]> =>
       (
         await api.call('GET', `/board/api/queues?activeQueue=default&status=waiting&page=${number}&jobsPerPage=5`)
-      ).body.queues.find((found: { name: string }) => found.name === 'default').jobs.map((job: { id: string }) => job.id);
+      ).body.queues
+        .find((found: { name: string }) => found.name === 'default')
+        .jobs.map((job: { id: string }) => job.id);
     expect([...(await page(1)), ...(await page(2))]).toEqual(ids.slice(0, 10));
   });
 
@@ -95,7 +104,10 @@ describe('the board', () => {
   test('cleans the failed jobs that have been so for a while, and leaves others', async () => {
     const [old, fresh] = [await accept(), await accept()];
     await die(old);
-    await api.database.query("UPDATE treadle.finished_jobs SET finished_at = now() - interval '1 minute' WHERE id = $1", [old]);
+    await api.database.query(
+      "UPDATE treadle.finished_jobs SET finished_at = now() - interval '1 minute' WHERE id = $1",
+      [old],
+    );
     await die(fresh);
     expect((await press('clean/failed')).status).toBe(200);
     expect(await api.platform.jobs.find(old)).toBeUndefined();
@@ -119,8 +131,6 @@ describe('the board', () => {
   });
 
   test('adds a job, after the same checks as everywhere', async () => {
-    const add = (data: unknown) =>
-      api.call('POST', '/board/api/queues/default/add', { body: { name: 'app.greet', data, options: { delay: 60_000 } } });
     const added = await add({ to: 'Grace' });
     expect(added.body).toMatchObject({ status: 'delayed', job: { data: { to: 'Grace' } } });
     const refused = await add({ to: '' });
@@ -129,8 +139,13 @@ describe('the board', () => {
   });
 
   test('shows, runs, changes and removes the schedules of a queue', async () => {
-    await api.platform.schedules.put('hourly-greeting', { jobName: 'app.greet', payload: { to: 'Clock' }, cron: '0 * * * *' });
-    const schedules = async () => (await api.call('GET', '/board/api/job-schedulers?queueName=default')).body.schedulers;
+    await api.platform.schedules.put('hourly-greeting', {
+      jobName: 'app.greet',
+      payload: { to: 'Clock' },
+      cron: '0 * * * *',
+    });
+    const schedules = async () =>
+      (await api.call('GET', '/board/api/job-schedulers?queueName=default')).body.schedulers;
     expect(await schedules()).toEqual([
       expect.objectContaining({ id: 'hourly-greeting', name: 'app.greet', pattern: '0 * * * *', queueName: 'default' }),
     ]);
@@ -147,7 +162,9 @@ describe('the board', () => {
 
   test('refuses what Treadle does not do, and says so', async () => {
     const id = await accept();
-    const edited = await api.call('PATCH', `/board/api/queues/default/${id}/update-data`, { body: { jobData: { to: 'Eve' } } });
+    const edited = await api.call('PATCH', `/board/api/queues/default/${id}/update-data`, {
+      body: { jobData: { to: 'Eve' } },
+    });
     expect(edited.status).toBe(405);
     expect((await api.platform.jobs.find(id))?.payload).toEqual({ to: 'Ada' });
     await press('pause');

@@ -4,7 +4,7 @@ import { AppError, notFound } from '../../lib/errors/app-error.ts';
 import { parseOrThrow } from '../../lib/errors/zod-faults.ts';
 import type { Queryable } from '../../lib/postgres/queryable.ts';
 import { lineOfText } from '../../lib/text/storable.ts';
-import { createSecret, hashSecret, prefixOf, sameHash } from './key-secret.ts';
+import { createSecret, hashSecret, isSecretForm, prefixOf, sameHash } from './key-secret.ts';
 import {
   anyUsableKey,
   findUsableByHash,
@@ -177,6 +177,7 @@ export class KeyService {
   }
 
   async #ofDatabase(secret: string, hash: Buffer): Promise<Principal | undefined> {
+    if (!isSecretForm(secret)) return undefined;
     const candidates = await findUsableByPrefix(this.#db, prefixOf(secret));
     const stored = candidates.find((key) => sameHash(key.secretHash, hash));
     if (!stored) return undefined;

@@ -1,0 +1,199 @@
+import { describe, expect, test } from 'vitest';
+import { finishJobs } from '../../src/queues/ledger/ledger-writer.ts';
+import { useApi } from './use-api.ts';
+
+const api = useApi();
+const accept = async (options: Record<string, unknown> = {}): Promise<string> =>
+  (await api.call('POST', '/v1/jobs', { body: { name: 'app.greet', payload: { to: 'Ada' }, options } })).body.id;
+const die = async (code: string): Promise<string> => {
+  const id = await accept();
+  await finishJobs(api.platform.postgres, [
+    { id, state: 'dead', error: { code, message: 'no answer', stack: 'Error\n  at secret.ts' } },
+  ]);
+  return id;
+};
+
+const queue = async () =>
+  (await api.call('GET', '/v1/queues')).body.items.find(({ name }: { name: string }) => name === 'default');
+
+describe('queues', () => {
+  test('are listed with counts, latency and throughput', async () => {
+    await accept();
+    await accept({ delayMs: 3_600_000 });
+    expect(await queue()).toEqual({
+      name: 'default',
+      transport: 'bullmq',
+      paused: false,
+      counts: expect.objectContaining({ accepted: 1, delayed: 1, active: 0, completed: 0, dead: 0 }),
+      oldestWaitingMs: expect.any(Number),
+      completedPerMinute: 0,
+      latencyMs: { p50: null, p99: null },
+    });
+  });
+
+  test('are paused and resumed', async () => {
+    expect((await api.call('POST', '/v1/queues/default/pause')).body.paused).toBe(true);
+    expect((await queue()).paused).toBe(true);
+    expect((await api.call('POST', '/v1/queues/default/resume')).body.paused).toBe(false);
+    expect((await queue()).paused).toBe(false);
+  });
+
+  test('that do not exist are 404', async () => {
+    const answer = await api.call('POST', '/v1/queues/nowhere/pause');
+    expect(answer.status).toBe(404);
+    expect(answer.body.error.details).toEqual({ entity: 'queue', entityId: 'nowhere' });
+  });
+});
+
+describe('dead letters', () => {
+  test('are listed by queue, name, error code and time, with their error and no stack', async () => {
+    const one = await die('EXTERNAL_SERVICE_ERROR');
+    const other = await die('TIMEOUT');
+    const all = await api.call('GET', '/v1/dead-letters?queue=default&name=app.greet');
+    expect(all.body.items.map(({ id }: { id: string }) => id)).toEqual([other, one]);
+    const some = await api.call('GET', '/v1/dead-letters?errorCode=TIMEOUT');
+    expect(some.body.items).toHaveLength(1);
+    expect(some.body.items[0]).toMatchObject({
+      id: other,
+      state: 'dead',
+      error: { code: 'TIMEOUT', message: 'no answer' },
+    });
+    expect(JSON.stringify(some.body)).not.toContain('secret.ts');
+    const past = encodeURIComponent(new Date(Date.now() - 60_000).toISOString());
+    expect((await api.call('GET', `/v1/dead-letters?to=${past}`)).body.items).toEqual([]);
+    expect((await api.call('GET', `/v1/dead-letters?from=${past}`)).body.items).toHaveLength(2);
+  });
+
+  test.each(['from=yesterday', 'to=2026-01-01', 'limit=1000', 'payload=x'])('refuse ?%s', async (query) => {
+    expect((await api.call('GET', `/v1/dead-letters?${query}`)).status).toBe(400);
+  });
+
+  test('are put back to work, those that match and no others', async () => {
+    const mine = await die('RATE_LIMITED');
+    const left = await die('INTERNAL_ERROR');
+    const answer = await api.call('POST', '/v1/dead-letters/redrive', { body: { errorCode: 'RATE_LIMITED' } });
+    expect(answer.body).toEqual({ redriven: 1 });
+    expect((await api.platform.jobs.find(mine))?.state).toBe('accepted');
+    expect((await api.platform.jobs.find(left))?.state).toBe('dead');
+    const byId = await api.call('POST', '/v1/dead-letters/redrive', { body: { ids: [left] } });
+    expect(byId.body).toEqual({ redriven: 1 });
+    const bad = await api.call('POST', '/v1/dead-letters/redrive', { body: { ids: ['x'], limit: 0 } });
+    expect(bad.body.error.details.faults.map(({ path }: { path: string }) => path)).toEqual(['ids[0]', 'limit']);
+  });
+});
+
+describe('schedules', () => {
+  const body = {
+    jobName: 'app.greet',
+    payload: { to: 'Clock' },
+    cron: '0 9 * * 1-5',
+    timeZone: 'Europe/Berlin',
+    misfire: 'skip',
+  };
+
+  test('are made, read, listed, replaced and removed', async () => {
+    const made = await api.call('PUT', '/v1/schedules/morning', { body });
+    expect(made.status).toBe(200);
+    expect(made.body).toMatchObject({ name: 'morning', ...body, paused: false, builtIn: false, lastFireAt: null });
+    expect(new Date(made.body.nextFireAt).getTime()).toBeGreaterThan(Date.now());
+    expect((await api.call('GET', '/v1/schedules/morning')).body).toEqual(made.body);
+    expect((await api.call('GET', '/v1/schedules')).body.items).toContainEqual(made.body);
+    const replaced = await api.call('PUT', '/v1/schedules/morning', {
+      body: { ...body, cron: '30 9 * * *', paused: true },
+    });
+    expect(replaced.body).toMatchObject({ cron: '30 9 * * *', paused: true });
+    expect((await api.call('DELETE', '/v1/schedules/morning')).status).toBe(204);
+    expect((await api.call('GET', '/v1/schedules/morning')).status).toBe(404);
+    expect((await api.call('DELETE', '/v1/schedules/morning')).status).toBe(404);
+  });
+
+  test.each([
+    ['a cron that is none', { cron: 'sometimes' }, 400],
+    ['a time zone that is none', { timeZone: 'Mars/Olympus' }, 400],
+    ['a payload that does not fit the job', { payload: { to: '' } }, 400],
+    ['a field that does not exist', { colour: 'red' }, 400],
+    ['a misfire policy that is none', { misfire: 'perhaps' }, 400],
+  ])('refuse %s', async (_what, change, status) => {
+    const answer = await api.call('PUT', '/v1/schedules/bad', { body: { ...body, ...change } });
+    expect(answer.status).toBe(status);
+    expect(answer.body.error.details.faults.length).toBeGreaterThan(0);
+    expect(await api.platform.schedules.find('bad')).toBeUndefined();
+  });
+
+  test('refuse a job that nobody defined', async () => {
+    const answer = await api.call('PUT', '/v1/schedules/bad', { body: { ...body, jobName: 'app.nobody' } });
+    expect(answer.status).toBe(400);
+    expect(answer.body.error.details.faults[0].path).toBe('jobName');
+  });
+});
+
+describe('health', () => {
+  test('is live while every loop turns, and not when one stands still', async () => {
+    const turning = api.platform.loops.watch('turning', 60_000);
+    expect((await api.call('GET', '/health/live')).body).toMatchObject({
+      status: 'alive',
+      loops: [{ name: 'turning', alive: true }],
+    });
+    const stuck = api.platform.loops.watch('stuck', 20);
+    const answer = await api.until(async () => {
+      const found = await api.call('GET', '/health/live');
+      return found.status === 503 && found;
+    });
+    expect(answer.body.status).toBe('stuck');
+    expect(answer.body.loops).toContainEqual(expect.objectContaining({ name: 'stuck', alive: false, limitMs: 20 }));
+    stuck.beat();
+    stuck.end();
+    expect((await api.call('GET', '/health/live')).status).toBe(200);
+    turning.end();
+  });
+
+  test('is ready, and says how Postgres and the pool are doing', async () => {
+    expect((await api.call('GET', '/health/ready')).body).toEqual({ status: 'ready', checks: { postgres: 'ok' } });
+    expect((await api.call('GET', '/health/db')).body).toMatchObject({
+      status: 'healthy',
+      reason: null,
+      responseMs: expect.any(Number),
+      pool: { size: expect.any(Number), waiting: 0 },
+    });
+  });
+});
+
+describe('the OpenAPI document', () => {
+  test('describes every route: summary, tag, scope, answers and errors', async () => {
+    const { status, body: document } = await api.call('GET', '/docs/json');
+    expect(status).toBe(200);
+    expect(document.openapi).toBe('3.1.0');
+    const operations = Object.entries<Record<string, Record<string, unknown>>>(document.paths).flatMap(
+      ([path, methods]) =>
+        Object.entries(methods).map(([method, operation]) => ({ route: `${method} ${path}`, operation })),
+    );
+    for (const { route, operation } of operations) {
+      expect([route, operation['summary']]).toEqual([route, expect.any(String)]);
+      expect([route, operation['tags']]).toEqual([route, [expect.any(String)]]);
+      expect([route, operation['description']]).toEqual([
+        route,
+        expect.stringMatching(/Needs the scope|Open to everybody/),
+      ]);
+      expect(Object.keys(operation['responses'] ?? {})).toEqual(expect.arrayContaining(['400', '429', '500', '503']));
+    }
+    expect(operations.map(({ route }) => route)).toEqual(
+      expect.arrayContaining([
+        'post /v1/jobs',
+        'post /v1/jobs/batch',
+        'get /v1/jobs/{id}/events',
+        'put /v1/schedules/{name}',
+        'patch /v1/workspaces/{ws}/knowledge/{id}',
+        'get /health/live',
+      ]),
+    );
+    expect(operations.some(({ route }) => route.includes('/board') || route.includes('/login'))).toBe(false);
+  });
+
+  test('knows the options of an enqueue and what errors look like', async () => {
+    const { body: document } = await api.call('GET', '/docs/json');
+    const text = JSON.stringify(document.paths['/v1/jobs'].post.requestBody);
+    for (const option of ['delayMs', 'runAt', 'priority', 'deduplicationKey']) expect(text).toContain(`"${option}"`);
+    expect(document.components.schemas.Error.properties.error.properties).toHaveProperty('requestId');
+    expect(JSON.stringify(document)).not.toContain('undefined');
+  });
+});
