@@ -10,7 +10,7 @@ export interface ReportOptions {
 
 /** What to do about an error, where its message does not say so itself. */
 const advice: Partial<Record<ErrorCode, string>> = {
-  CONFIGURATION_ERROR: 'Set the variables named above; `treadle check` looks at all of them.',
+  CONFIGURATION_ERROR: '`treadle check` looks at the whole configuration.',
   DB_CONNECTION_ERROR: 'Start the server or correct its address; `treadle check` shows the configuration in use.',
   UNAUTHENTICATED: 'Make a key with: treadle keys create --name <name> --scope <scope>',
   RATE_LIMITED: 'Try again in a moment.',
