@@ -1,0 +1,44 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import { z } from 'zod';
+import { loadConfig } from '../../src/lib/config/load-config.ts';
+import { createLog } from '../../src/lib/log/create-log.ts';
+import { Shutdown } from '../../src/lib/shutdown/shutdown.ts';
+import { createPlatform } from '../../src/platform.ts';
+import { defineJob } from '../../src/queues/define-job.ts';
+import { defineQueue } from '../../src/queues/define-queue.ts';
+import { handle } from '../../src/queues/handle.ts';
+import { completed } from '../../src/queues/outcome.ts';
+import { startScheduler } from '../../src/workers/scheduler.ts';
+import { startWorker } from '../../src/workers/worker.ts';
+
+// A worker, and with SCHEDULER=1 a scheduler, of the queue `things` with a lock of two seconds. Its one job notes in the
+// table `runs` that it started, goes on for `ms` whatever its signal says, and answers the name of the process.
+const name = process.argv[2] ?? '';
+const config = loadConfig(process.env);
+const log = createLog({ level: config.logLevel });
+const shutdown = new Shutdown({ log, graceMs: config.shutdownGraceMs });
+const url = config.database.url ?? '';
+const work = defineJob({ name: 'things.work', queue: 'things', payload: z.object({ ms: z.number() }), attempts: 1 });
+const platform = await createPlatform(
+  config,
+  log,
+  { url, directUrl: url, embedded: false, close: () => Promise.resolve() },
+  { contracts: [work], queues: [defineQueue({ name: 'things', lockMs: 2_000 })] },
+);
+shutdown.onClose('platform', () => platform.close());
+if (process.env['SCHEDULER'] === '1') {
+  const scheduler = await startScheduler(platform, { schedules: [] });
+  shutdown.onClose('scheduler', () => scheduler.close());
+}
+const handlers = [
+  handle(work, async ({ job, payload: { ms } }) => {
+    await platform.postgres.query('INSERT INTO runs (job_id, worker) VALUES ($1, $2)', [job.id, name]);
+    console.log('started');
+    await delay(ms);
+    console.log('handler ended');
+    return completed(name);
+  }),
+];
+const worker = await startWorker(platform, { handlers });
+shutdown.onClose('worker', () => worker.close());
+console.log('ready');

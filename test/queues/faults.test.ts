@@ -1,0 +1,91 @@
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { z } from 'zod';
+import { createLog } from '../../src/lib/log/create-log.ts';
+import { defineJob } from '../../src/queues/define-job.ts';
+import { defineQueue } from '../../src/queues/define-queue.ts';
+import { handle } from '../../src/queues/handle.ts';
+import { completed } from '../../src/queues/outcome.ts';
+import { Reconciler } from '../../src/queues/relay/reconciler.ts';
+import { startScheduler } from '../../src/workers/scheduler.ts';
+import type { RunningRole } from '../../src/workers/running-role.ts';
+import { describeWithRedis, useRedis, type TestRedis } from '../services/redis.ts';
+import { useDatabase } from '../services/database.ts';
+import { useTreadle } from './use-treadle.ts';
+
+const queue = defineQueue({ name: 'things', concurrency: 4, lockMs: 2_000 });
+const payload = z.object({ n: z.number().int() });
+const count = defineJob({ name: 'things.count', queue: 'things', payload, timeoutMs: 1_000 });
+
+const suite = (redis?: TestRedis): void => {
+  const database = useDatabase();
+  const ran: number[] = [];
+  const treadle = useTreadle({
+    database,
+    ...(redis ? { redis } : {}),
+    contracts: [count],
+    queues: [queue],
+    handlers: [
+      handle(count, async ({ payload: { n }, signal }) => {
+        await new Promise((resolve) => setImmediate(resolve));
+        signal.throwIfAborted();
+        ran.push(n);
+        return completed(null);
+      }),
+    ],
+  });
+  let second: RunningRole | undefined;
+  beforeAll(async () => {
+    second = await startScheduler(treadle.platform, { schedules: [] });
+  });
+  afterAll(() => second?.close());
+
+  const openJobs = async (): Promise<number> => {
+    const [row] = await database.query<{ open: number }>('SELECT count(*)::int AS open FROM treadle.jobs');
+    return row?.open ?? -1;
+  };
+
+  if (redis) {
+    test('jobs that were in Redis when it was flushed finish all the same', async () => {
+      const { enqueuer, queues } = treadle.platform;
+      await enqueuer.enqueueMany(
+        count,
+        Array.from({ length: 400 }, (_, n) => ({ n })),
+      );
+      await expect.poll(() => ran.length, { timeout: 10_000 }).toBeGreaterThan(20);
+      await redis.client.flushdb();
+      await expect.poll(openJobs, { timeout: 20_000 }).toBe(0);
+      expect(new Set(ran).size).toBe(400);
+      const summary = (await queues.list()).find(({ name }) => name === 'things');
+      expect(summary?.counts).toMatchObject({ completed: 400, dead: 0 });
+    });
+  }
+
+  test('when the leader of the relay is lost, the other scheduler takes over', async () => {
+    const [before] = await database.query<{ pid: number }>(
+      `SELECT l.pid FROM pg_locks AS l JOIN pg_stat_activity AS a USING (pid)
+       WHERE l.locktype = 'advisory' AND a.application_name = 'treadle:relay' AND a.datname = current_database() AND l.granted`,
+    );
+    await database.query('SELECT pg_terminate_backend($1)', [before?.pid]);
+    const { id } = await treadle.platform.enqueuer.enqueue(count, { n: 1_000 });
+    expect(await treadle.platform.jobs.wait(id, 15_000)).toMatchObject({ state: 'completed' });
+  });
+
+  test('a job that its queue lost is found by the reconciler', async () => {
+    const { enqueuer, queues, transports, postgres, jobs } = treadle.platform;
+    await queues.pause('things');
+    const { id } = await enqueuer.enqueue(count, { n: 2_000 });
+    // As if it had been relayed an hour ago, and the queue had forgotten it since.
+    await database.query(
+      `UPDATE treadle.jobs SET state = 'waiting', relayed_at = now() - interval '1 hour', relay_epoch = $2 WHERE id = $1`,
+      [id, await (await transports.of('things')).epoch()],
+    );
+    await queues.resume('things');
+    const reconciler = new Reconciler(postgres, await transports.all(), createLog({ level: 'silent' }));
+    expect(await reconciler.reconcile()).toBe(1);
+    expect(await jobs.wait(id, 10_000)).toMatchObject({ state: 'completed' });
+    expect(await reconciler.reconcile()).toBe(0);
+  });
+};
+
+describe('faults, BullMQ on Postgres', () => suite());
+describeWithRedis('faults, BullMQ on Redis', () => suite(useRedis()));
