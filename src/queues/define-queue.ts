@@ -15,5 +15,5 @@ export const defineQueue = (queue: Pick<QueueDefinition, 'name'> & Partial<Queue
 export const builtInQueues: readonly QueueDefinition[] = [
   defineQueue({ name: 'default' }),
   defineQueue({ name: 'embeddings', concurrency: 16 }),
-  defineQueue({ name: 'maintenance', transport: 'pg-boss', concurrency: 2, lockMs: 30_000 }),
+  defineQueue({ name: 'maintenance', transport: 'pg-boss', concurrency: 2 }),
 ];

@@ -81,7 +81,8 @@ export class PgBossClient {
       schedule: false,
       supervise: true,
       superviseIntervalSeconds: superviseSeconds,
-      monitorIntervalSeconds: superviseSeconds,
+      // Less, or a look that comes a little early is left out.
+      monitorIntervalSeconds: Math.max(1, Math.floor(superviseSeconds / 2)),
       queueCacheIntervalSeconds: 3_600,
       // Flows are the ledger's.
       flowIntervalSeconds: 86_400,

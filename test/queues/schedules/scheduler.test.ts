@@ -65,7 +65,7 @@ const missed = async (input: Partial<ScheduleInput>, until: string): Promise<rea
 
 describe('on the running clock', () => {
   test('two schedulers fire a schedule of every second once a second, at the second', async () => {
-    await Promise.all([start(), start()]);
+    const [first] = await Promise.all([start(), start()]);
     await storeAt().put('seconds', { ...job, cron: '* * * * * *' });
     await eventually(async () => expect((await firesOf(database, 'seconds')).length).toBeGreaterThanOrEqual(4));
     const fires = await firesOf(database, 'seconds');
@@ -75,6 +75,13 @@ describe('on the running clock', () => {
       `SELECT max(extract(epoch FROM created_at - fire_at) * 1000)::float8 AS ms FROM treadle.schedule_fires`,
     );
     expect(late?.ms).toBeLessThan(900);
+
+    await first.close();
+    running.splice(running.indexOf(first), 1);
+    const before = (await firesOf(database, 'seconds')).length;
+    await eventually(async () =>
+      expect((await firesOf(database, 'seconds')).length).toBeGreaterThanOrEqual(before + 2),
+    );
   });
 
   test('a schedule paused, edited, resumed and removed at run time is followed at once', async () => {
@@ -255,6 +262,11 @@ describe('built-in schedules', () => {
     await (await start({ builtIns: [builtIn] })).close();
     running.splice(0);
     expect(await storeAt().find('tidy')).toMatchObject({ builtIn: true, paused: false, cron: '0 * * * *' });
+    const updated = 'SELECT updated_at FROM treadle.schedules';
+    const before = await database.query(updated);
+    await (await start({ builtIns: [builtIn] })).close();
+    running.splice(0);
+    expect(await database.query(updated)).toEqual(before);
     await storeAt().put('tidy', { jobName: 'reports.tidy', cron: '0 * * * *', paused: true });
     await start({ builtIns: [{ ...builtIn, cron: '30 * * * *' }] });
     expect(await storeAt().find('tidy')).toMatchObject({ builtIn: true, paused: true, cron: '30 * * * *' });
