@@ -150,6 +150,10 @@ CREATE TABLE treadle.knowledge (
   version integer NOT NULL DEFAULT 1 CONSTRAINT knowledge_version_positive CHECK (version >= 1),
   created_at timestamptz NOT NULL DEFAULT now(),
   updated_at timestamptz NOT NULL DEFAULT now(),
+  -- Times that a cursor and a JavaScript Date can hold.
+  CONSTRAINT knowledge_times_finite CHECK (
+    created_at BETWEEN '0001-01-01 00:00:00+00' AND '9999-12-31 00:00:00+00'
+    AND updated_at BETWEEN '0001-01-01 00:00:00+00' AND '9999-12-31 00:00:00+00'),
   CONSTRAINT knowledge_identity UNIQUE (workspace_id, id),
   CONSTRAINT knowledge_author_fkey FOREIGN KEY (workspace_id, author_id)
     REFERENCES treadle.workspace_members (workspace_id, user_id) ON DELETE SET NULL (author_id),
@@ -237,7 +241,7 @@ BEGIN
   ORDER BY document_id
   ON CONFLICT (name, deduplication_key)
     WHERE deduplication_key IS NOT NULL AND state IN ('accepted', 'delayed') AND returns = 0
-    DO UPDATE SET payload = excluded.payload, priority = least(pending.priority, excluded.priority);
+    DO UPDATE SET payload = excluded.payload, tags = excluded.tags, priority = least(pending.priority, excluded.priority);
   PERFORM pg_notify('treadle_relay', '') FROM treadle.relay WHERE sleeping;
 END
 $$;

@@ -7,13 +7,13 @@ import { WorkspaceService } from '../workspaces/service.ts';
 import { systemWorkspaceName, type Workspace } from '../workspaces/types.ts';
 
 /** The roles every installation has, granted in any workspace. */
-export const systemRoles = [
+const systemRoles = [
   { name: 'admin', permissions: ['*'] },
   { name: 'editor', permissions: ['knowledge:read', 'knowledge:write', 'knowledge:comment'] },
   { name: 'viewer', permissions: ['knowledge:read'] },
 ] as const;
 
-export const adminEmail = 'admin@localhost';
+const adminEmail = 'admin@localhost';
 
 export interface Seeded {
   readonly workspace: Workspace;

@@ -4,7 +4,7 @@ import { isStorable, lineOfText } from '../../lib/text/storable.ts';
 const nameAndAddress = /^(.*?)\s*<([^<>\s@]+@[^<>\s@]+)>\s*(?:\(.*\))?$/;
 const addressAlone = /^[^<>\s@]+@[^<>\s@]+$/;
 
-export const email = z
+const email = z
   .string({ error: 'must be text' })
   .trim()
   .max(320, 'must have at most 320 characters')

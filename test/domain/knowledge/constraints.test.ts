@@ -29,6 +29,7 @@ describe('the database refuses', () => {
     ['an unknown status', 'status', 'gone', 'knowledge_status_known'],
     ['an empty source id', 'source_id', '', 'knowledge_source_id_length'],
     ['metadata that are no object', 'metadata', '[]', 'knowledge_metadata_object'],
+    ['a time without end', 'updated_at', 'infinity', 'knowledge_times_finite'],
     ['a version below 1', 'version', 0, 'knowledge_version_positive'],
   ])('%s', async (_, column, value, constraint) => {
     const columns = column === 'title' ? {} : { [column]: value };
