@@ -47,6 +47,15 @@ export const runRoles = async (config: Config, log: Log, options: RunRolesOption
       () => createPlatform(config, log, database),
       (created) => created.close(),
     );
+    const { host, healthPort } = config.http;
+    if (healthPort !== undefined) {
+      const { startHealthServer } = await import('./health-server.ts');
+      await shutdown.start(
+        'health',
+        () => startHealthServer(platform, { host, port: healthPort }),
+        (server) => server.close(),
+      );
+    }
     await shutdown.start(
       'process-beat',
       () => startProcessBeat(platform, options.roles),
