@@ -26,6 +26,8 @@ const leftOpen = (): readonly string[] => {
 };
 
 beforeAll(() => {
+  // Opened when first asked for, by whatever library does.
+  for (const stream of [process.stdin, process.stdout, process.stderr]) void stream.fd;
   // The timers of now are vitest's own, and pass.
   before = openNow().filter((kind) => kind !== 'Timeout');
 });
