@@ -123,6 +123,35 @@ describe('with keys', () => {
     expect((await api.call(method, url, { key: await api.key([scope]) })).status).toBe(200);
   });
 
+  test('HEAD asks for a key like GET', async () => {
+    expect((await api.server.app.inject({ method: 'HEAD', url: '/v1/jobs' })).statusCode).toBe(401);
+  });
+
+  test('housekeeping needs queues:admin, however it is asked for', async () => {
+    const writer = await api.key(['jobs:write', 'jobs:read', 'schedules:write']);
+    const prune = { name: 'maintenance.prune', payload: {} };
+    const { id } = await api.platform.enqueuer.enqueueByName(prune);
+    const schedule = { jobName: 'maintenance.prune', cron: '* * * * *' };
+    await api.platform.schedules.put('house', schedule);
+    const answers = [
+      await api.call('POST', '/v1/jobs', { key: writer, body: prune }),
+      await api.call('POST', '/v1/jobs/batch', { key: writer, body: { jobs: [prune] } }),
+      await api.call('POST', `/v1/jobs/${id}/cancel`, { key: writer }),
+      await api.call('PUT', '/v1/schedules/mine', { key: writer, body: schedule }),
+      await api.call('PUT', '/v1/schedules/house', {
+        key: writer,
+        body: { jobName: 'app.greet', payload: { to: 'A' }, cron: '* * * * *' },
+      }),
+      await api.call('DELETE', '/v1/schedules/house', { key: writer }),
+    ];
+    for (const answer of answers) {
+      expect(answer.status).toBe(403);
+      expect(answer.body.error.details).toEqual({ scope: 'queues:admin' });
+    }
+    const keeper = await api.key(['jobs:write', 'queues:admin']);
+    expect((await api.call('POST', '/v1/jobs', { key: keeper, body: prune })).status).toBe(202);
+  });
+
   test('a revoked key is refused within a second', async () => {
     const { secret, key } = await api.server.keys.create({ name: 'short-lived', scopes: ['jobs:read'] });
     expect((await api.call('GET', '/v1/jobs', { key: secret })).status).toBe(200);

@@ -57,6 +57,15 @@ describe('keys bound to a workspace', () => {
     expect(batch.status).toBe(403);
   });
 
+  test.each(['embeddings.backfill', 'maintenance.prune'])('do not enqueue %s for all workspaces', async (name) => {
+    expect((await api.call('POST', '/v1/jobs', { key, body: { name, payload: {} } })).status).toBe(403);
+    const before = await api.call('POST', '/v1/jobs', {
+      key,
+      body: { name: 'embeddings.backfill', payload: { workspaceId: own.id } },
+    });
+    expect(before.status).toBe(202);
+  });
+
   test('do not see, touch or use as a parent the jobs of others', async () => {
     const foreign = await api.platform.enqueuer.enqueueByName({
       name: 'app.greet',

@@ -82,6 +82,20 @@ describe('dead letters', () => {
   });
 });
 
+test('dead letters are put back to work at a rate by a job', async () => {
+  const answer = await api.call('POST', '/v1/dead-letters/redrive', {
+    body: { errorCode: 'TIMEOUT', to: '2030-01-01T00:00:00Z', ratePerSecond: 5 },
+  });
+  expect(answer.status).toBe(202);
+  expect(answer.body).toMatchObject({ queue: 'maintenance', name: 'maintenance.redrive' });
+  expect((await api.platform.jobs.find(answer.body.id))?.payload).toEqual({
+    filter: { errorCode: 'TIMEOUT', to: '2030-01-01T00:00:00.000Z' },
+    ratePerSecond: 5,
+  });
+  const both = await api.call('POST', '/v1/dead-letters/redrive', { body: { limit: 1, ratePerSecond: 5 } });
+  expect(both.body.error.details.faults[0].path).toBe('limit');
+});
+
 describe('schedules', () => {
   const body = {
     jobName: 'app.greet',

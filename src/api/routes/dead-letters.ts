@@ -1,7 +1,8 @@
 import { z } from 'zod';
+import { redrive } from '../../jobs/maintenance/contract.ts';
 import { needs } from '../access/route-access.ts';
 import type { Api, RouteParts } from '../api.ts';
-import { job, jobId } from '../schemas/job.ts';
+import { acceptedJob, job, jobId } from '../schemas/job.ts';
 import { pageOf, pageQuery } from '../schemas/page.ts';
 
 const time = z.iso.datetime({ offset: true }).transform((text) => new Date(text));
@@ -38,17 +39,29 @@ export const addDeadLetterRoutes = (app: Api, { platform }: RouteParts): void =>
     schema: {
       tags: ['dead letters'],
       summary: 'Put dead letters back to work',
-      description: 'Those that match every given field, up to `limit`.',
-      body: z.strictObject({
-        ids: z.array(jobId).min(1).max(1_000).optional(),
-        ...filter,
-        limit: z.number().int().min(1).max(10_000).default(1_000),
-      }),
-      response: { 200: z.object({ redriven: z.number() }) },
+      description:
+        'Those that match every given field: up to `limit` of them at once (200), or with `ratePerSecond` all of them, by a job that spreads them out (202).',
+      body: z
+        .strictObject({
+          ids: z.array(jobId).min(1).max(1_000).optional(),
+          ...filter,
+          limit: z.number().int().min(1).max(10_000).optional().describe('1,000 by default'),
+          ratePerSecond: z.number().int().min(1).max(10_000).optional(),
+        })
+        .refine(({ limit, ratePerSecond }) => limit === undefined || ratePerSecond === undefined, {
+          path: ['limit'],
+          message: 'cannot be given together with ratePerSecond',
+        }),
+      response: { 200: z.object({ redriven: z.number() }), 202: acceptedJob },
     },
-    handler: async (request) => {
-      const { limit, ...chosen } = request.body;
-      return { redriven: await platform.deadLetters.redrive(chosen, limit) };
+    handler: async (request, reply) => {
+      const { limit = 1_000, ratePerSecond, ...chosen } = request.body;
+      if (ratePerSecond === undefined) {
+        return reply.code(200).send({ redriven: await platform.deadLetters.redrive(chosen, limit) });
+      }
+      const { from, to, ...rest } = chosen;
+      const jobFilter = { ...rest, from: from?.toISOString(), to: to?.toISOString() };
+      return reply.code(202).send(await platform.enqueuer.enqueue(redrive, { filter: jobFilter, ratePerSecond }));
     },
   });
 };

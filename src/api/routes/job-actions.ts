@@ -3,7 +3,7 @@ import type { JobRecord } from '../../queues/ledger/job-record.ts';
 import type { JobStore } from '../../queues/ports.ts';
 import { principalOf } from '../access/principal-of.ts';
 import { needsOfTenant } from '../access/route-access.ts';
-import { findJobFor } from '../access/tenant.ts';
+import { checkHousekeeping, findJobFor } from '../access/tenant.ts';
 import type { Api, RouteParts } from '../api.ts';
 import { job, jobId } from '../schemas/job.ts';
 
@@ -44,7 +44,9 @@ export const addJobActionRoutes = (app: Api, { platform }: RouteParts): void => 
       config: needsOfTenant('jobs:write'),
       schema: { tags: ['jobs'], summary, description, params: z.object({ id: jobId }), response: { 200: job } },
       handler: async (request) => {
-        const { id } = await findJobFor(platform.jobs, principalOf(request), request.params.id);
+        const principal = principalOf(request);
+        const { id, queue } = await findJobFor(platform.jobs, principal, request.params.id);
+        checkHousekeeping(principal, platform.registry, queue);
         return act(platform.jobs, id);
       },
     });

@@ -46,14 +46,15 @@ const addEnqueueRoutes = (app: Api, { platform }: RouteParts): void => {
     schema: {
       tags: ['jobs'],
       summary: 'Enqueue a job',
-      description: 'The job is accepted when this is answered: it will run, whatever crashes.',
+      description:
+        'The job is accepted when this is answered: it will run, whatever crashes. Housekeeping (the queue `maintenance`) needs the scope `queues:admin` as well.',
       headers: idempotencyHeaders,
       body: enqueueBody,
       response: { 202: acceptedJob },
     },
     handler: async (request, reply) => {
       const principal = principalOf(request);
-      const confined = confineEnqueue(principal, request.body);
+      const confined = confineEnqueue(principal, platform.registry, request.body);
       await checkParents(platform.jobs, principal, [confined]);
       const accepted = await platform.enqueuer.enqueueByName(
         withIdempotencyKey(confined, request.headers['idempotency-key']),
@@ -77,7 +78,7 @@ const addEnqueueRoutes = (app: Api, { platform }: RouteParts): void => {
     handler: async (request, reply) => {
       const principal = principalOf(request);
       refuseKeysInBatch(request.body.jobs, request.headers['idempotency-key']);
-      const confined = request.body.jobs.map((entry) => confineEnqueue(principal, entry));
+      const confined = request.body.jobs.map((entry) => confineEnqueue(principal, platform.registry, entry));
       await checkParents(platform.jobs, principal, confined);
       const jobs = await platform.enqueuer.enqueueBatch(confined);
       return reply.code(202).send({ jobs });

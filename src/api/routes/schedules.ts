@@ -1,6 +1,9 @@
+import type { FastifyRequest } from 'fastify';
 import { z } from 'zod';
 import { notFound } from '../../lib/errors/app-error.ts';
+import { principalOf } from '../access/principal-of.ts';
 import { needs } from '../access/route-access.ts';
+import { checkHousekeeping } from '../access/tenant.ts';
 import type { Api, RouteParts } from '../api.ts';
 import { wholeList, wholeListOf } from '../schemas/page.ts';
 import { schedule, scheduleBody } from '../schemas/queue.ts';
@@ -9,6 +12,12 @@ const params = z.object({ name: z.string().min(1).max(200) });
 
 /** Jobs that come round by the clock. */
 export const addScheduleRoutes = (app: Api, { platform }: RouteParts): void => {
+  const checkJobsOf = (request: FastifyRequest, jobs: readonly (string | undefined)[]): void => {
+    for (const job of jobs) {
+      const queue = job === undefined ? undefined : platform.registry.find(job)?.queue;
+      checkHousekeeping(principalOf(request), platform.registry, queue);
+    }
+  };
   app.route({
     method: 'GET',
     url: '/v1/schedules',
@@ -38,7 +47,11 @@ export const addScheduleRoutes = (app: Api, { platform }: RouteParts): void => {
       body: scheduleBody,
       response: { 200: schedule },
     },
-    handler: (request) => platform.schedules.put(request.params.name, request.body),
+    handler: async (request) => {
+      const { name } = request.params;
+      checkJobsOf(request, [request.body.jobName, (await platform.schedules.find(name))?.jobName]);
+      return platform.schedules.put(name, request.body);
+    },
   });
   app.route({
     method: 'DELETE',
@@ -46,6 +59,7 @@ export const addScheduleRoutes = (app: Api, { platform }: RouteParts): void => {
     config: needs('schedules:write'),
     schema: { tags: ['schedules'], summary: 'Remove a schedule', params, response: { 204: z.null() } },
     handler: async (request, reply) => {
+      checkJobsOf(request, [(await platform.schedules.find(request.params.name))?.jobName]);
       await platform.schedules.remove(request.params.name);
       return reply.code(204).send(null);
     },
