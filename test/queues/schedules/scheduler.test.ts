@@ -114,6 +114,23 @@ describe('on the running clock', () => {
     expect(await database.query(count)).toEqual(atRemoval);
   });
 
+  test('a scheduler whose connections were cut goes on firing and following changes', async () => {
+    await start({ pollMs: 500 });
+    await storeAt().put('seconds', { ...job, cron: '* * * * * *' });
+    await eventually(async () => expect((await firesOf(database, 'seconds')).length).toBeGreaterThanOrEqual(1));
+    const cut = `SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+      WHERE datname = current_database() AND application_name LIKE 'scheduler%'`;
+    expect((await database.query(cut)).length).toBeGreaterThanOrEqual(2);
+    const before = (await firesOf(database, 'seconds')).length;
+    await storeAt().put('later', { ...job, cron: '* * * * * *' });
+    await eventually(async () => {
+      expect((await firesOf(database, 'seconds')).length).toBeGreaterThanOrEqual(before + 3);
+      expect((await firesOf(database, 'later')).length).toBeGreaterThanOrEqual(1);
+    });
+    const fires = await firesOf(database, 'seconds');
+    expect(Date.parse(fires.at(-1) ?? '') - Date.parse(fires[0] ?? '')).toBe((fires.length - 1) * 1_000);
+  });
+
   test('a schedule written by plain SQL is found by the next look, and nonsense among them stops no other', async () => {
     await start({ pollMs: 50 });
     await database.query(`
