@@ -34,6 +34,13 @@ const cut = (): Promise<void> =>
     for (const socket of sockets) socket.destroy();
   });
 
+const leaveOpen = (): Promise<void> => Promise.resolve();
+
+const get = async (url: string) => {
+  const { statusCode, payload } = await server.app.inject({ method: 'GET', url, headers: { host: 'localhost' } });
+  return { status: statusCode, body: JSON.parse(payload) };
+};
+
 beforeAll(async () => {
   const target = new URL(database.url);
   wire = await openWire(target);
@@ -42,12 +49,11 @@ beforeAll(async () => {
   const url = new URL(database.url);
   url.host = `127.0.0.1:${port}`;
   const config = loadConfig({ DATABASE_URL: url.href, TREADLE_PORT: '0' });
-  const close = (): Promise<void> => Promise.resolve();
   platform = await createPlatform(config, createLog({ level: 'silent' }), {
     url: url.href,
     directUrl: url.href,
     embedded: false,
-    close,
+    close: leaveOpen,
   });
   server = await createServer(platform);
 });
@@ -58,10 +64,6 @@ afterAll(async () => {
 });
 
 test('without Postgres every route says so, the process stays alive, and it goes on by itself afterwards', async () => {
-  const get = async (url: string) => {
-    const { statusCode, payload } = await server.app.inject({ method: 'GET', url, headers: { host: 'localhost' } });
-    return { status: statusCode, body: JSON.parse(payload) };
-  };
   expect((await get('/v1/jobs')).status).toBe(200);
   await cut();
   const refused = await get('/v1/jobs');
