@@ -10,11 +10,11 @@ import { Scheduler, type SchedulerOptions } from '../../../src/queues/schedules/
 import type { BuiltInSchedule } from '../../../src/queues/schedules/sync-built-ins.ts';
 import type { TestDatabase } from '../../services/database.ts';
 
-export const report = defineJob({
+const report = defineJob({
   name: 'reports.send',
   payload: z.object({ to: z.string().min(1), copies: z.number().int().optional() }),
 });
-export const tidy = defineJob({ name: 'reports.tidy', payload: z.object({}) });
+const tidy = defineJob({ name: 'reports.tidy', payload: z.object({}) });
 
 const registry = new JobRegistry([report, tidy], [defineQueue({ name: 'default' })]);
 export const findContract = (name: string): ReturnType<JobRegistry['find']> => registry.find(name);
