@@ -15,6 +15,8 @@ import type { Config } from './lib/config/load-config.ts';
 import { KnowledgeService } from './domain/knowledge/service.ts';
 import { createEmbedder } from './domain/embeddings/create-embedder.ts';
 import { EmbeddingService } from './domain/embeddings/embedding-service.ts';
+import { PostgresSearch } from './domain/search/postgres/postgres-search.ts';
+import { SearchService } from './domain/search/search-service.ts';
 import { UserService } from './domain/users/service.ts';
 import { WorkspaceService } from './domain/workspaces/service.ts';
 import { LoopWatch } from './lib/health/loop-watch.ts';
@@ -39,6 +41,7 @@ export interface Platform {
   readonly schedules: ScheduleStore;
   readonly workspaces: WorkspaceService;
   readonly embeddings: EmbeddingService;
+  readonly search: SearchService;
   readonly users: UserService;
   readonly knowledge: KnowledgeService;
   /** The loops of this process, for /health/live. */
@@ -90,6 +93,7 @@ export const createPlatform = async (
   const transports = new Transports({ config, postgres, registry, log });
   const announcements = new JobAnnouncements(subscription);
   const domain = { postgres, log };
+  const embeddings = new EmbeddingService(postgres, createEmbedder(config), log);
   return {
     config,
     log,
@@ -110,10 +114,12 @@ export const createPlatform = async (
     workspaces: new WorkspaceService(domain),
     users: new UserService(domain),
     knowledge: new KnowledgeService(domain),
-    embeddings: new EmbeddingService(postgres, createEmbedder(config), log),
+    embeddings,
+    search: new SearchService({ backend: new PostgresSearch(postgres), embedder: embeddings, log }),
     loops: new LoopWatch(),
     reconciler: async () => new Reconciler(postgres, await transports.all(), log),
     close: async () => {
+      await embeddings.close();
       await announcements.close();
       await transports.close();
       await subscription.close();

@@ -1,0 +1,114 @@
+import { v7 as uuidV7 } from 'uuid';
+import { AppError } from '../../lib/errors/app-error.ts';
+import { parseOrThrow } from '../../lib/errors/zod-faults.ts';
+import type { Log } from '../../lib/log/create-log.ts';
+
+import { readCursor, writeCursor, type CursorRanking } from './search-cursor.ts';
+import type { RankedBy, SearchBackend } from './search-port.ts';
+import { searchRequestSchema, suggestRequestSchema, type SearchInput, type SearchRequest } from './search-request.ts';
+import type { SearchResult, Suggestions } from './types.ts';
+
+/** Makes the vectors of queries; the embedding service does. */
+export interface QueryEmbedder {
+  readonly model: string;
+  embedQuery(text: string, options?: { readonly signal?: AbortSignal | undefined }): Promise<Float32Array>;
+}
+
+export interface SearchServiceOptions {
+  readonly backend: SearchBackend;
+  readonly embedder: QueryEmbedder;
+  readonly log: Log;
+  /** How long a search waits for its vector before it does without; 5 s by default. */
+  readonly embedTimeoutMs?: number;
+}
+
+interface Ranking {
+  readonly rankedBy: RankedBy;
+  readonly degraded: boolean;
+}
+
+/** Searches the documents of one workspace at a time. */
+export class SearchService {
+  readonly #backend: SearchBackend;
+  readonly #embedder: QueryEmbedder;
+  readonly #log: Log;
+  readonly #embedTimeoutMs: number;
+
+  constructor({ backend, embedder, log, embedTimeoutMs = 5_000 }: SearchServiceOptions) {
+    this.#backend = backend;
+    this.#embedder = embedder;
+    this.#log = log;
+    this.#embedTimeoutMs = embedTimeoutMs;
+  }
+
+  /**
+   * Searches by words, by meaning, or by both fused by rank; without a query it lists by recency. Facets and total count
+   * what filters and words match. If the vector of a hybrid search can't be had, words alone are searched and the answer
+   * says `degraded`.
+   * @throws AppError VALIDATION_ERROR naming every fault, SERVICE_UNAVAILABLE when a semantic search, or the next page of
+   * a hybrid one, has no vector.
+   */
+  async search(input: SearchInput): Promise<SearchResult> {
+    const startedAt = performance.now();
+    const request = parseOrThrow(searchRequestSchema, input, 'the search');
+    const from = request.cursor === undefined ? undefined : readCursor(request, this.#backend.name, request.cursor);
+    const { rankedBy, degraded } = await this.#rank(request, from?.ranking);
+    const { workspaceId, filters, sort, limit, offset } = request;
+    const { total, hits, facets, next } = await this.#backend.search({
+      workspaceId,
+      rankedBy,
+      filters,
+      sort,
+      limit,
+      offset,
+      after: from?.position,
+    });
+    const cursor = { ranking: rankedBy.kind, position: next ?? [] };
+    return {
+      searchId: uuidV7(),
+      total,
+      hits,
+      facets,
+      nextCursor: next === null ? null : writeCursor(request, this.#backend.name, cursor),
+      tookMs: Math.round(performance.now() - startedAt),
+      backend: this.#backend.name,
+      degraded,
+    };
+  }
+
+  /**
+   * Up to five titles and five tags of the workspace that begin with what was typed, contain a word that does, or are
+   * spelt much like it.
+   * @throws AppError VALIDATION_ERROR for more than 64 characters.
+   */
+  async suggest(workspaceId: string, q: string): Promise<Suggestions> {
+    const request = parseOrThrow(suggestRequestSchema, { workspaceId, q }, 'the suggestion');
+    return this.#backend.suggest(request.workspaceId, request.q);
+  }
+
+  /** What ranks this search; a following page is ranked as the one before. */
+  async #rank({ query, mode }: SearchRequest, before: CursorRanking | undefined): Promise<Ranking> {
+    if (query === '') return { rankedBy: { kind: 'listing' }, degraded: false };
+    if (mode === 'keyword' || before === 'words') {
+      return { rankedBy: { kind: 'words', words: query }, degraded: mode !== 'keyword' };
+    }
+    try {
+      const vector = await this.#embedder.embedQuery(query, { signal: AbortSignal.timeout(this.#embedTimeoutMs) });
+      const { model } = this.#embedder;
+      if (mode === 'semantic') return { rankedBy: { kind: 'vector', model, vector }, degraded: false };
+      return { rankedBy: { kind: 'both', words: query, model, vector }, degraded: false };
+    } catch (error) {
+      this.#log.warn({ event: 'search.embedder-failed', mode, err: error });
+      if (mode === 'semantic' || before === 'both') throw withoutVector(error);
+      return { rankedBy: { kind: 'words', words: query }, degraded: true };
+    }
+  }
+}
+
+const withoutVector = (cause: unknown): AppError =>
+  new AppError(
+    'SERVICE_UNAVAILABLE',
+    'searching by meaning is not possible while the embedder fails',
+    { service: 'embeddings' },
+    { cause },
+  );
