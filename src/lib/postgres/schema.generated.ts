@@ -300,6 +300,27 @@ export interface Schedules {
   updated_at: Generated<Timestamp>;
 }
 
+export interface SearchDocuments {
+  author_id: string | null;
+  collection_id: string | null;
+  created_at: Timestamp;
+  document_id: string;
+  names: string;
+  status: string;
+  tags: string[];
+  title: string;
+  title_key: string;
+  updated_at: Timestamp;
+  vector: string;
+  workspace_id: string;
+}
+
+export interface SearchRepairs {
+  created_at: Generated<Timestamp>;
+  document_id: string;
+  reason: string;
+}
+
 export interface Tags {
   created_at: Generated<Timestamp>;
   id: Generated<string>;
@@ -364,6 +385,8 @@ export interface DB {
   roles: Roles;
   schedule_fires: ScheduleFires;
   schedules: Schedules;
+  search_documents: SearchDocuments;
+  search_repairs: SearchRepairs;
   tags: Tags;
   user_roles: UserRoles;
   users: Users;
