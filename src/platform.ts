@@ -61,6 +61,17 @@ export interface PlatformParts {
   readonly queues?: readonly QueueDefinition[];
 }
 
+const createDomain = (postgres: Postgres, config: Config, log: Log) => {
+  const embeddings = new EmbeddingService(postgres, createEmbedder(config), log);
+  return {
+    workspaces: new WorkspaceService({ postgres, log }),
+    users: new UserService({ postgres, log }),
+    knowledge: new KnowledgeService({ postgres, log }),
+    embeddings,
+    search: new SearchService({ backend: new PostgresSearch(postgres), embedder: embeddings, log }),
+  };
+};
+
 /**
  * Builds what a process needs, once. Brings the schema up to date where `config.migrate` is `auto`, and tells the
  * database which jobs there are.
@@ -92,8 +103,7 @@ export const createPlatform = async (
   const subscription = new Subscription(postgres, log);
   const transports = new Transports({ config, postgres, registry, log });
   const announcements = new JobAnnouncements(subscription);
-  const domain = { postgres, log };
-  const embeddings = new EmbeddingService(postgres, createEmbedder(config), log);
+  const domain = createDomain(postgres, config, log);
   return {
     config,
     log,
@@ -111,15 +121,11 @@ export const createPlatform = async (
     queues: new LedgerQueueAdmin({ postgres, registry, transports }),
     deadLetters: new LedgerDeadLetters(postgres),
     schedules: createScheduleStore({ postgres, findContract: (name) => registry.find(name) }),
-    workspaces: new WorkspaceService(domain),
-    users: new UserService(domain),
-    knowledge: new KnowledgeService(domain),
-    embeddings,
-    search: new SearchService({ backend: new PostgresSearch(postgres), embedder: embeddings, log }),
+    ...domain,
     loops: new LoopWatch(),
     reconciler: async () => new Reconciler(postgres, await transports.all(), log),
     close: async () => {
-      await embeddings.close();
+      await domain.embeddings.close();
       await announcements.close();
       await transports.close();
       await subscription.close();

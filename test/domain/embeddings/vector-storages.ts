@@ -35,7 +35,7 @@ const onPglite: VectorStorage = {
     let database: EmbeddingDatabase | undefined;
     beforeAll(async () => {
       lite = await migrated();
-      const open = new Pool({ ...createPgConfig(lite), max: 1 } as ConstructorParameters<typeof Pool>[0]);
+      const open = new Pool(Object.assign(createPgConfig(lite), { max: 1 }));
       const transactions = new TransactionRunner(open);
       pool = open;
       database = {
