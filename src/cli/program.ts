@@ -11,6 +11,7 @@ import { addJobs } from './commands/jobs.ts';
 import { addKeys } from './commands/keys.ts';
 import { addMigrate } from './commands/migrate.ts';
 import { addSchedules } from './commands/schedules.ts';
+import { addSearch } from './commands/search.ts';
 import { addSeed } from './commands/seed.ts';
 import { addStart } from './commands/start.ts';
 
@@ -46,7 +47,7 @@ export const createProgram = (run: RunCommand, serve: RunServer, json: boolean):
   program.commandsGroup('Set up:');
   for (const add of [addCheck, addMigrate, addSeed, addKeys]) add(program, run, serve);
   program.commandsGroup('Documents:');
-  for (const add of [addImport]) add(program, run, serve);
+  for (const add of [addImport, addSearch]) add(program, run, serve);
   program.commandsGroup('Jobs:');
   for (const add of [addEnqueue, addJobs, addDeadLetters, addSchedules]) add(program, run, serve);
   program.commandsGroup('Look after it:');

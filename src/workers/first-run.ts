@@ -6,6 +6,7 @@ import {
 } from '../domain/imports/import-into-workspace.ts';
 import { embedDocument } from '../jobs/embeddings/contract.ts';
 import { durationText } from '../lib/terminal/duration-text.ts';
+import { rankedList } from '../lib/terminal/ranked-list.ts';
 import { table } from '../lib/terminal/table.ts';
 import type { Platform } from '../platform.ts';
 import { awaitJobs } from '../queues/jobs/await-jobs.ts';
@@ -16,6 +17,8 @@ const packagesWorkspace = 'packages';
 const folderWorkspace = 'documents';
 const doneKey = 'first-run.packages';
 const embeddingTimeoutMs = 600_000;
+const packageQueries = ['job queue backed by Redis', 'check that data has the right types'];
+const hitsShown = 3;
 
 export interface FirstRunOptions {
   /** A folder of documents to import, instead of the installed packages' READMEs. */
@@ -72,6 +75,23 @@ const jobsText = (jobs: readonly JobStatistics[]): string =>
   );
 const msText = (ms: number | null): string => (ms === null ? '-' : durationText(ms));
 
+/** Searches that have an answer in any installation; of a folder, for the title of a document in it. */
+const queriesFor = async (
+  { knowledge }: Platform,
+  workspaceId: string,
+  importFolder: string | undefined,
+): Promise<readonly string[]> => {
+  if (importFolder === undefined) return packageQueries;
+  const [latest] = await knowledge.findMany(workspaceId, {}, { limit: 1 });
+  return latest ? [latest.title] : [];
+};
+
+const searchText = async ({ search }: Platform, workspaceId: string, query: string): Promise<string> => {
+  const { hits, total, tookMs } = await search.search({ workspaceId, query, mode: 'hybrid', limit: hitsShown });
+  const found = rankedList(hits, { color: process.stdout.isTTY });
+  return `Search "${query}": ${total} documents in ${durationText(tookMs)}, the best are\n${found}`;
+};
+
 /**
  * The first run: imports the READMEs of the installed packages into the workspace `packages` (or a folder into
  * `documents`), waits until the workers have embedded them, and prints what ran and what a search finds. Later runs
@@ -99,5 +119,8 @@ export const firstRun = async (platform: Platform, options: FirstRunOptions): Pr
     );
   if (summary && importFolder === undefined) await postgres.transaction((tx) => once(tx, doneKey));
   write(jobsText(await jobStatistics(postgres, skip ? {} : { since })));
+  for (const query of await queriesFor(platform, workspace.id, importFolder)) {
+    write(await searchText(platform, workspace.id, query));
+  }
   return (summary?.faultsTotal ?? 0) === 0 && (embedded?.dead ?? 0) === 0;
 };
