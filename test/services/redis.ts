@@ -10,7 +10,7 @@ export interface TestRedis {
 }
 
 /** Marks the tests that need Redis, so that the report can count those it skipped. */
-export const redisMark = '[redis]';
+const redisMark = '[redis]';
 
 /** A describe block that runs where there is a Redis, and is reported at the end of the run where there is none. */
 export const describeWithRedis = (name: string, fn: () => void): void => {

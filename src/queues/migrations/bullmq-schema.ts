@@ -1,7 +1,7 @@
 import { LATEST_SCHEMA_VERSION, runMigrations } from 'bullmq';
 import type pg from 'pg';
 
-export const bullmqSchema = 'bullmq';
+const bullmqSchema = 'bullmq';
 export const expectedBullmqVersion = LATEST_SCHEMA_VERSION;
 
 /** The version of BullMQ's schema in the database; 0 when there is none. */

@@ -11,22 +11,16 @@ const { newFolder, usedFolder, own, refused } = useOwners();
 const isRoot = process.geteuid?.() === 0;
 const ordinaryUser = 65_534;
 const namelessUser = 12_345;
-const namespacesAllowed = spawnSync('unshare', ['--user', 'true']).status === 0;
+const succeeds = ([program = '', ...args]: readonly string[]): boolean => spawnSync(program, args).status === 0;
+const namespacesAllowed = succeeds(['unshare', '--user', 'true']);
+const readsEverything = ['--inh-caps=+dac_read_search', '--ambient-caps=+dac_read_search'];
 
 /** Runs Node as a user who may read everything, so that the checkout may lie in root's closed home. */
-const asUser = (uid: number): readonly string[] =>
-  isRoot
-    ? [
-        'setpriv',
-        `--reuid=${uid}`,
-        `--regid=${uid}`,
-        '--clear-groups',
-        ...(spawnSync('setpriv', ['--inh-caps=+dac_read_search', '--ambient-caps=+dac_read_search', 'true']).status ===
-        0
-          ? ['--inh-caps=+dac_read_search', '--ambient-caps=+dac_read_search']
-          : []),
-      ]
-    : [];
+const asUser = (uid: number): readonly string[] => {
+  if (!isRoot) return [];
+  const capabilities = succeeds(['setpriv', ...readsEverything, 'true']) ? readsEverything : [];
+  return ['setpriv', `--reuid=${uid}`, `--regid=${uid}`, '--clear-groups', ...capabilities];
+};
 
 const worksOn = async (url: string): Promise<boolean> => {
   const client = new Client({ connectionString: url });
