@@ -30,6 +30,7 @@ import { addJobRoutes } from './routes/jobs.ts';
 import { addKnowledgeRoutes } from './routes/knowledge.ts';
 import { addQueueRoutes } from './routes/queues.ts';
 import { addScheduleRoutes } from './routes/schedules.ts';
+import { addSearchRoutes } from './routes/search.ts';
 import { addTagAndCollectionRoutes } from './routes/tags-and-collections.ts';
 import { addWorkspaceRoutes } from './routes/workspaces.ts';
 
@@ -130,6 +131,7 @@ const addRoutes = (app: Api, parts: RouteParts): void => {
   addWorkspaceRoutes(app, parts);
   addKnowledgeRoutes(app, parts);
   addTagAndCollectionRoutes(app, parts);
+  addSearchRoutes(app, parts);
   addHealthRoutes(app, parts);
 };
 
