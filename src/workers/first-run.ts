@@ -17,7 +17,7 @@ const packagesWorkspace = 'packages';
 const folderWorkspace = 'documents';
 const doneKey = 'first-run.packages';
 const embeddingTimeoutMs = 600_000;
-const packageQueries = ['job queue backed by Redis', 'check that data has the right types'];
+const packageQueries = ['Redis based job queue', 'parse command line arguments'];
 const hitsShown = 3;
 
 export interface FirstRunOptions {
@@ -87,9 +87,9 @@ const queriesFor = async (
 };
 
 const searchText = async ({ search }: Platform, workspaceId: string, query: string): Promise<string> => {
-  const { hits, total, tookMs } = await search.search({ workspaceId, query, mode: 'hybrid', limit: hitsShown });
+  const { hits, tookMs } = await search.search({ workspaceId, query, mode: 'hybrid', limit: hitsShown });
   const found = rankedList(hits, { color: process.stdout.isTTY });
-  return `Search "${query}": ${total} documents in ${durationText(tookMs)}, the best are\n${found}`;
+  return `Search "${query}", by words and by meaning, ${durationText(tookMs)}:\n${found}`;
 };
 
 /**

@@ -67,7 +67,7 @@ describe('without DATABASE_URL', () => {
     expect(exitCode).toBe(0);
     expect(stdout).toMatch(/Imported \d{3,} documents into the workspace packages/);
     expect(stdout).toMatch(/embeddings\.embed-document +\d{3,} +0 +0 +0 /);
-    expect(stdout).toMatch(/Search "job queue backed by Redis"[\s\S]*\bbullmq\n/);
+    expect(stdout).toMatch(/Search "Redis based job queue".*\n +1 .*\bbullmq\n/);
     expect(await serverRuns()).toBe(false);
   }, 120_000);
 

@@ -19,7 +19,7 @@ describe('treadle search', () => {
     const { exitCode, stdout, stderr } = await treadle('search', 'queue', '--workspace', 'find', '--mode', 'keyword');
     expect([exitCode, stderr]).toEqual([0, '']);
     expect(stdout).toMatch(/^ {2}1 {2}\d\S* +Queues\n {5}.*A queue keeps <jobs> until/);
-    expect(stdout).toMatch(/\n2 documents in [\d.]+ ms\.\n$/);
+    expect(stdout).toMatch(/\nFound in 2 documents; [\d.]+ ms\.\n$/);
     expect(stdout).not.toContain('\u001B');
   });
 
@@ -57,7 +57,7 @@ describe('treadle search', () => {
 
   it('says that nothing was found', async () => {
     const { exitCode, stdout } = await treadle('search', 'zebra', '--workspace', 'find', '--mode', 'keyword');
-    expect([exitCode, stdout]).toEqual([0, expect.stringMatching(/^Nothing was found\. 0 documents/)]);
+    expect([exitCode, stdout]).toEqual([0, expect.stringMatching(/^Nothing was found\.\nFound in 0 documents/)]);
   });
 
   it('refuses a workspace that does not exist, and a query that is too long', async () => {

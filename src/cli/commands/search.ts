@@ -17,11 +17,21 @@ interface Options {
   readonly offset: number;
 }
 
-const resultText = ({ hits, total, tookMs, degraded }: SearchResult, offset: number): string => {
-  const summary = `${total === 1 ? 'One document' : `${total} documents`} in ${durationText(tookMs)}${degraded ? ' (by words only: the embedder does not answer)' : ''}.`;
-  if (hits.length === 0) return `Nothing was found. ${summary}`;
-  return `${rankedList(hits, { color: process.stdout.isTTY, from: offset })}\n${summary}`;
+const counted = (total: number): string => (total === 1 ? 'one document' : `${total} documents`);
+
+/** What the total counts: documents that the words match, or in a search by meaning all that may be found. */
+const summaries: Readonly<Record<SearchMode, (total: number) => string>> = {
+  keyword: (total) => `Found in ${counted(total)}`,
+  semantic: (total) => `The closest of ${counted(total)}`,
+  hybrid: (total) => `By words in ${counted(total)}, and by meaning`,
 };
+
+const resultText = ({ hits, total, tookMs, degraded }: SearchResult, { mode, offset }: Options): string =>
+  [
+    hits.length === 0 ? 'Nothing was found.' : rankedList(hits, { color: process.stdout.isTTY, from: offset }),
+    `${summaries[mode](total)}; ${durationText(tookMs)}.`,
+    ...(degraded ? ['By words only: the embedder does not answer.'] : []),
+  ].join('\n');
 
 export const addSearch: AddCommand = (program, run) => {
   program
@@ -41,7 +51,7 @@ export const addSearch: AddCommand = (program, run) => {
         const { mode, tag: tags, status, limit, offset } = options;
         const filters = { tags: tags && [...tags], status: status && [status] };
         const result = await search.search({ workspaceId, query, mode, filters, limit, offset });
-        output.result(result, () => resultText(result, offset));
+        output.result(result, () => resultText(result, options));
       }),
     );
 };
