@@ -8,7 +8,7 @@ import { defineJob } from '../../src/queues/define-job.ts';
 import { useDatabase, type TestDatabase } from '../services/database.ts';
 
 /** An app's own job, whose payload has rules. */
-export const greet = defineJob({
+const greet = defineJob({
   name: 'app.greet',
   payload: z.object({
     to: z.string().min(1).max(20),

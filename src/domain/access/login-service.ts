@@ -11,7 +11,7 @@ export interface Login {
   readonly expiresAt: Date;
 }
 
-export const loginTtlMs = 12 * 3_600_000;
+const loginTtlMs = 12 * 3_600_000;
 
 /** Logins of browsers: a key is given once for a token that lives 12 hours and ends with the key. */
 export class LoginService {

@@ -2,6 +2,7 @@ import type { ConfiguredKey } from '../../lib/config/api-keys.ts';
 import { z } from 'zod';
 import { AppError, notFound } from '../../lib/errors/app-error.ts';
 import { parseOrThrow } from '../../lib/errors/zod-faults.ts';
+import { explainConstraints } from '../../lib/postgres/constraint-error.ts';
 import type { Queryable } from '../../lib/postgres/queryable.ts';
 import { lineOfText } from '../../lib/text/storable.ts';
 import { createSecret, hashSecret, isSecretForm, prefixOf, sameHash } from './key-secret.ts';
@@ -38,7 +39,8 @@ interface CachedPrincipal {
 /** How long a revoked key may still be answered from memory. */
 const cacheMs = 1_000;
 const cachedKeys = 1_000;
-const keyName = z.object({ name: lineOfText(200) });
+const id = z.guid({ error: 'must be an id' }).optional();
+const keyRules = z.object({ name: lineOfText(200), workspaceId: id, userId: id });
 
 const withoutHash = (stored: StoredKey): ApiKey => {
   const { secretHash: _, ...key } = stored;
@@ -93,21 +95,29 @@ export class KeyService {
 
   /**
    * Makes a key and answers its secret, once.
-   * @throws AppError VALIDATION_ERROR for unknown scopes or a bad name, DATA_CONSISTENCY_ERROR for a name in use, or a
-   * workspace or user that does not exist (SQLSTATE 23503).
+   * @throws AppError VALIDATION_ERROR for unknown scopes, a bad name or ids that are none, NOT_FOUND for an unknown
+   * workspace or user, DATA_CONSISTENCY_ERROR for a name in use.
    */
   async create(input: NewApiKey): Promise<CreatedKey> {
-    const { name } = parseOrThrow(keyName, { name: input.name }, 'the key');
+    const { workspaceId, userId } = input;
+    const { name } = parseOrThrow(keyRules, { name: input.name, workspaceId, userId }, 'the key');
     const scopes = parseScopes(input.scopes);
     const secret = createSecret();
-    const stored = await insertKey(this.#db, {
-      name,
-      prefix: prefixOf(secret),
-      secretHash: hashSecret(secret),
-      scopes,
-      workspaceId: input.workspaceId,
-      userId: input.userId,
-    });
+    const stored = await explainConstraints(
+      {
+        api_keys_workspace_id_fkey: () => notFound('workspace', workspaceId ?? ''),
+        api_keys_user_id_fkey: () => notFound('user', userId ?? ''),
+      },
+      () =>
+        insertKey(this.#db, {
+          name,
+          prefix: prefixOf(secret),
+          secretHash: hashSecret(secret),
+          scopes,
+          workspaceId,
+          userId,
+        }),
+    );
     if (!stored) {
       throw new AppError('DATA_CONSISTENCY_ERROR', `a key named ${JSON.stringify(name)} exists already`, {
         entity: 'key',

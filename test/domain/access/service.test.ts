@@ -71,6 +71,20 @@ describe('a key', () => {
     });
   });
 
+  test('cannot be bound to what does not exist', async () => {
+    const keys = service();
+    const unknown = '00000000-0000-7000-8000-000000000000';
+    const create = (bound: { workspaceId?: string; userId?: string }) =>
+      keys.create({ name: 'x', scopes: ['admin'], ...bound });
+    await expect(create({ workspaceId: unknown })).rejects.toMatchObject({
+      code: 'NOT_FOUND',
+      details: { entity: 'workspace' },
+    });
+    await expect(create({ userId: unknown })).rejects.toMatchObject({ code: 'NOT_FOUND', details: { entity: 'user' } });
+    await expect(create({ userId: 'me' })).rejects.toMatchObject({ details: { faults: [{ path: 'userId' }] } });
+    expect(await keys.hasKeys()).toBe(false);
+  });
+
   test('is revoked by id, name or prefix, and its name is free again', async () => {
     const keys = service();
     for (const reference of ['id', 'name', 'prefix'] as const) {
