@@ -38,17 +38,18 @@ const exactNearest = (vectors: ReadonlyMap<string, Float32Array>, query: Float32
 const recall = (expected: readonly string[], found: readonly string[]): number =>
   expected.filter((id) => found.includes(id)).length / expected.length;
 
+const storable = (vector: Float32Array): StorableVector => ({
+  hash: createHash('sha256').update(vector).digest(),
+  vector,
+  bits: signBits(vector),
+});
+
 describe.each(vectorStorages)('vectors stored as $name', (storage) => {
   const server = storage.use();
   const repository = new EmbeddingRepository('test-model', dimensions);
   const [small, large] = [randomUUID(), randomUUID()];
   const entityType = 'thing';
 
-  const storable = (vector: Float32Array): StorableVector => ({
-    hash: createHash('sha256').update(vector).digest(),
-    vector,
-    bits: signBits(vector),
-  });
   const store = async (workspaceId: string, entityId: string, vectors: readonly Float32Array[], into = repository) => {
     const stored = vectors.map(storable);
     const places = stored.map(({ hash }, index) => ({ index, start: index, end: index + 1, hash }));
