@@ -23,13 +23,13 @@ export interface JobContext<C extends JobContract = JobContract> {
   readonly signal: AbortSignal;
   readonly log: Log;
   /** Shows how far the job is, 0 to 1, with an optional note. Cheap: writes are batched. */
-  progress(fraction: number, note?: string): void;
+  readonly progress: (fraction: number, note?: string) => void;
   /**
    * Completes the job in the caller's transaction: effect and completion commit together, and of several attempts only
    * one can. Answers the outcome to return.
    * @throws OutcomeError when another attempt completed the job already; let it pass, so that the transaction rolls back.
    */
-  completeIn(tx: Transaction, result: ResultOf<C>): Promise<Outcome<ResultOf<C>>>;
+  readonly completeIn: (tx: Transaction, result: ResultOf<C>) => Promise<Outcome<ResultOf<C>>>;
 }
 
 export interface JobHandler<C extends JobContract = JobContract> {
