@@ -75,8 +75,11 @@ class Owner implements OwnedServer {
     this.#closing.abort();
     await this.#recovering;
     if (!this.#ours) return;
-    const outcome = await stopPostmaster(this.#held.server.pid, this.#options.stopTimeoutMs ?? 15_000);
-    this.#options.log[outcome === 'clean' ? 'info' : 'warn']({ event: 'embedded.stopped', outcome });
+    const running = await findPostmaster(this.#folder);
+    if (running) {
+      const outcome = await stopPostmaster(running.pid, this.#options.stopTimeoutMs ?? 15_000);
+      this.#options.log[outcome === 'clean' ? 'info' : 'warn']({ event: 'embedded.stopped', outcome });
+    }
     await this.#held.client.end().catch(() => undefined);
   }
 

@@ -110,6 +110,22 @@ test('a second owner is refused and harms nothing; commands attach', async () =>
   expect(await query(first.url, 'SELECT 1 AS one')).toEqual([{ one: 1 }]);
 });
 
+test('an owner whose connection was cut stays the owner', async () => {
+  const folder = await usedFolder();
+  const first = await own(folder);
+  const owners = `FROM pg_stat_activity WHERE application_name = 'treadle:owner'`;
+  const [before] = await query(first.url, `SELECT pid ${owners}`);
+  await query(first.url, `SELECT pg_terminate_backend(pid) ${owners}`);
+  await eventually(async () => {
+    const now = await query(first.url, `SELECT pid ${owners}`);
+    expect(now).toHaveLength(1);
+    expect(now).not.toEqual([before]);
+  });
+  expect((await refused(folder)).message).toContain('another Treadle');
+  expect(await first.process.end('SIGTERM')).toBe(0);
+  expect(await processState(first.serverPid)).not.toBe('running');
+});
+
 test('of three starts at once on an empty folder one wins and the others are refused', async () => {
   const folder = await newFolder();
   const starts = await Promise.all([run(folder), run(folder), run(folder)]);
@@ -142,7 +158,7 @@ test('a port that somebody else took meanwhile is left to them', async () => {
 
 /** A process that has ended and whose parent never asks for its exit code. */
 const makeZombie = async (): Promise<number> => {
-  const parent = spawn('/bin/sh', ['-c', 'sleep 0 & echo $!; exec sleep 60'], { stdio: ['ignore', 'pipe', 'ignore'] });
+  const parent = spawn('/bin/sh', ['-c', 'sleep 0.5 & echo $!; exec sleep 60'], { stdio: ['ignore', 'pipe', 'ignore'] });
   onTestFinished(async () => {
     parent.kill('SIGKILL');
     await once(parent, 'close');
