@@ -4,10 +4,10 @@ import path from 'node:path';
 import { validationError } from '../../lib/errors/app-error.ts';
 import { codeOf } from '../../lib/errors/classify.ts';
 
-/** What a walk meets: a file, something it passes over and why, or a folder it may not read. */
+/** What a walk meets: a file, something it passes over (hidden, a link, or special), or a folder it may not read. */
 export type Found =
   | { readonly kind: 'file'; readonly absolutePath: string; readonly relativePath: string }
-  | { readonly kind: 'skipped'; readonly reason: 'hidden' | 'symlink' | 'special' }
+  | { readonly kind: 'skipped' }
   | { readonly kind: 'unreadable'; readonly relativePath: string; readonly message: string };
 
 const reasons: Readonly<Record<string, string>> = {
@@ -23,11 +23,10 @@ export const whyUnreadable = (error: unknown): string => {
   return reasons[code] ?? `cannot be read (${code})`;
 };
 
-const classify = (entry: Dirent): 'file' | 'folder' | Found => {
-  if (entry.name.startsWith('.')) return { kind: 'skipped', reason: 'hidden' };
-  if (entry.isSymbolicLink()) return { kind: 'skipped', reason: 'symlink' };
+const kindOf = (entry: Dirent): 'file' | 'folder' | 'skipped' => {
+  if (entry.name.startsWith('.')) return 'skipped';
   if (entry.isDirectory()) return 'folder';
-  return entry.isFile() ? 'file' : { kind: 'skipped', reason: 'special' };
+  return entry.isFile() ? 'file' : 'skipped';
 };
 
 async function* walk(root: string, relativeFolder: string): AsyncGenerator<Found> {
@@ -41,11 +40,10 @@ async function* walk(root: string, relativeFolder: string): AsyncGenerator<Found
   // Sorted, so that an import meets its files in the same order everywhere.
   for (const entry of entries.toSorted((a, b) => (a.name < b.name ? -1 : 1))) {
     const relativePath = relativeFolder === '' ? entry.name : `${relativeFolder}/${entry.name}`;
-    const found = classify(entry);
-    if (typeof found === 'object') yield found;
-    else if (found === 'folder') yield* walk(root, relativePath);
-    else
-      yield { kind: 'file', absolutePath: path.join(root, relativePath), relativePath: relativePath.normalize('NFC') };
+    const kind = kindOf(entry);
+    if (kind === 'skipped') yield { kind };
+    else if (kind === 'folder') yield* walk(root, relativePath);
+    else yield { kind, absolutePath: path.join(root, relativePath), relativePath: relativePath.normalize('NFC') };
   }
 }
 
