@@ -64,7 +64,7 @@ CREATE TABLE treadle.jobs (
 CREATE INDEX jobs_turns ON treadle.jobs (queue, tenant, priority, id) WHERE state = 'accepted';
 CREATE INDEX jobs_due ON treadle.jobs (due_at) WHERE state = 'delayed';
 CREATE INDEX jobs_relayed ON treadle.jobs (queue, tenant) WHERE state IN ('waiting', 'active');
-CREATE UNIQUE INDEX jobs_deduplication ON treadle.jobs (name, deduplication_key)
+CREATE UNIQUE INDEX jobs_deduplication ON treadle.jobs (name, tenant, deduplication_key)
   WHERE deduplication_key IS NOT NULL AND state IN ('accepted', 'delayed') AND returns = 0;
 CREATE INDEX jobs_parent ON treadle.jobs (parent_id) WHERE parent_id IS NOT NULL;
 
@@ -301,7 +301,7 @@ BEGIN
     dedup,
     (options ->> 'parent')::uuid,
     due)
-  ON CONFLICT (name, deduplication_key)
+  ON CONFLICT (name, tenant, deduplication_key)
     WHERE deduplication_key IS NOT NULL AND state IN ('accepted', 'delayed') AND returns = 0
     DO UPDATE SET payload = excluded.payload, tags = excluded.tags, priority = least(pending.priority, excluded.priority)
   RETURNING pending.id INTO job;

@@ -63,10 +63,26 @@ export type Disposition =
   /** Leave it: the lock is lost, so it belongs to somebody else. */
   | 'abandon';
 
+/** Whether an attempt has lost its lock. One of these is made for every job, so it is less than an AbortController. */
+export class LockLoss {
+  /** Called once when the lock is lost. */
+  onLost: (() => void) | undefined;
+  #lost = false;
+
+  get lost(): boolean {
+    return this.#lost;
+  }
+
+  lose(): void {
+    if (this.#lost) return;
+    this.#lost = true;
+    this.onLost?.();
+  }
+}
+
 export interface Attempt {
   readonly delivery: Delivery;
-  /** Aborted with the reason by the consumer when the lock is lost. */
-  readonly lost: AbortSignal;
+  readonly lock: LockLoss;
   /** Asks the transport whether the item is still this attempt's; true also renews the lock. */
   holdsLock(): Promise<boolean>;
 }

@@ -224,6 +224,39 @@ const suite = (redis?: TestRedis): void => {
     expect(runsOf('things.latest', 2).map(({ text }) => text)).toEqual(['other']);
   });
 
+  test('one deduplication key stands for one job of each tenant, also beside jobs without a key', async () => {
+    const { enqueuer, queues } = treadle.platform;
+    await queues.pause('things');
+    const request = (name: string, n: number, tenant: string) => ({
+      name,
+      payload: { n, text: tenant },
+      options: { tenant },
+    });
+    const accepted = await enqueuer.enqueueBatch([
+      request('things.latest', 7, 'a'),
+      request('things.echo', 70, 'a'),
+      request('things.latest', 7, 'b'),
+      request('things.latest', 7, 'a'),
+      request('things.echo', 71, 'b'),
+    ]);
+    await queues.resume('things');
+    expect(accepted.map(({ name }) => name)).toEqual([
+      'things.latest',
+      'things.echo',
+      'things.latest',
+      'things.latest',
+      'things.echo',
+    ]);
+    expect(new Set(accepted.map(({ id }) => id)).size).toBe(4);
+    expect(accepted[3]?.id).toBe(accepted[0]?.id);
+    for (const { id } of accepted) expect(await finished(id)).toMatchObject({ state: 'completed' });
+    expect(
+      runsOf('things.latest', 7)
+        .map(({ text }) => text)
+        .toSorted(),
+    ).toEqual(['a', 'b']);
+  });
+
   test('an idempotency key makes one job of many requests, and refuses another request', async () => {
     const { enqueuer } = treadle.platform;
     const ask = (n: number) =>

@@ -7,7 +7,7 @@ export interface PoolOptions {
   readonly statementTimeoutMs: number;
   readonly applicationName: string;
   /** Settings of every connection; leave out for servers behind pgbouncer, which refuses them. */
-  readonly searchPath?: string;
+  readonly settings?: Readonly<Record<string, string>>;
 }
 
 const int8Oid = 20;
@@ -18,6 +18,11 @@ const createTypes = (): TypeOverrides => {
   types.setTypeParser(int8Oid, Number);
   return types;
 };
+
+const settingsText = (settings: Readonly<Record<string, string>>): string =>
+  Object.entries(settings)
+    .map(([name, value]) => `-c ${name}=${value}`)
+    .join(' ');
 
 /**
  * A pool with Treadle's limits: 20 s to get a connection (10 s of them to connect), 30 s idle, 1 h of life. Idle
@@ -34,7 +39,7 @@ export const createPool = (options: PoolOptions, log: Log): Pool => {
     application_name: options.applicationName,
     keepAlive: true,
     types: createTypes(),
-    ...(options.searchPath === undefined ? {} : { options: `-c search_path=${options.searchPath} -c jit=off` }),
+    ...(options.settings ? { options: settingsText(options.settings) } : {}),
   });
   // While the pool ends, its last connections may still hear that the server ends too.
   pool.on('error', (error) => pool.ending || log.warn({ event: 'postgres.idle-connection-lost', err: error }));

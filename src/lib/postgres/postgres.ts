@@ -3,8 +3,9 @@ import type pg from 'pg';
 import type { Log } from '../log/create-log.ts';
 import { kyselyOver } from './kysely.ts';
 import { connectDirect, createPool } from './pool.ts';
-import type { Queryable } from './queryable.ts';
+import type { PreparingQueryable } from './queryable.ts';
 import type { DB } from './schema.generated.ts';
+import { statementName } from './statement-name.ts';
 import { TransactionRunner, type Transaction, type TransactionOptions, type TransactionStats } from './transaction.ts';
 
 export interface PostgresOptions {
@@ -24,19 +25,23 @@ export interface ConnectionStatus {
 }
 
 /** One process' way to Postgres: a pool, Kysely over it, transactions, and connections of their own on request. */
-export class Postgres implements Queryable {
+export class Postgres implements PreparingQueryable {
   readonly db: Kysely<DB>;
   readonly pool: pg.Pool;
   readonly directUrl: string;
   readonly #applicationName: string;
+  readonly #direct: boolean;
   readonly #transactions: TransactionRunner;
 
   constructor(options: PostgresOptions, log: Log) {
-    this.pool = createPool({ ...options, max: options.poolSize }, log);
+    // Through pgbouncer connections are shared: no settings at their start, no prepared statements.
+    this.#direct = options.url === options.directUrl;
+    const settings = this.#direct ? { jit: 'off' } : undefined;
+    this.pool = createPool({ ...options, max: options.poolSize, ...(settings ? { settings } : {}) }, log);
     this.db = kyselyOver(this.pool);
     this.directUrl = options.directUrl;
     this.#applicationName = options.applicationName;
-    this.#transactions = new TransactionRunner(this.pool);
+    this.#transactions = new TransactionRunner(this.pool, this.#direct);
   }
 
   query<R extends pg.QueryResultRow>(
@@ -44,6 +49,13 @@ export class Postgres implements Queryable {
     values?: unknown[],
   ): Promise<{ rows: R[]; rowCount: number | null }> {
     return this.pool.query<R>(text, values);
+  }
+
+  queryPrepared<R extends pg.QueryResultRow>(
+    text: string,
+    values: unknown[],
+  ): Promise<{ rows: R[]; rowCount: number | null }> {
+    return this.pool.query<R>(this.#direct ? { name: statementName(text), text, values } : { text, values });
   }
 
   /** See {@link TransactionRunner.run}. */

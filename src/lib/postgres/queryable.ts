@@ -10,3 +10,12 @@ export interface Queryable {
     values?: unknown[],
   ): Promise<{ rows: R[]; rowCount: number | null }>;
 }
+
+/** A connection that can keep the plan of a statement it is asked often. */
+export interface PreparingQueryable extends Queryable {
+  /** As `query`; the statement is parsed and planned once a connection, where connections are not pgbouncer's to mix. */
+  queryPrepared<R extends pg.QueryResultRow = pg.QueryResultRow>(
+    text: string,
+    values: unknown[],
+  ): Promise<{ rows: R[]; rowCount: number | null }>;
+}

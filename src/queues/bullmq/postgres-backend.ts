@@ -17,7 +17,7 @@ export const connectBullOnPostgres = (directUrl: string, log: Log): BullConnecti
         max: poolSize,
         statementTimeoutMs: 60_000,
         applicationName: 'treadle:bullmq',
-        searchPath: 'bullmq',
+        settings: { search_path: 'bullmq', jit: 'off' },
       },
       log,
     ),

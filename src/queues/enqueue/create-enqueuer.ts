@@ -4,7 +4,7 @@ import type { Postgres } from '../../lib/postgres/postgres.ts';
 import type { Queryable } from '../../lib/postgres/queryable.ts';
 import type { JobContract } from '../define-job.ts';
 import type { JobRegistry } from '../job-registry.ts';
-import { insertJobs } from '../ledger/insert-jobs.ts';
+import { insertJobs, needsTransaction } from '../ledger/insert-jobs.ts';
 import type { AcceptedJob, EnqueueContext, EnqueueOptions, Enqueuer, EnqueueRequest } from '../ports.ts';
 import type { QueueItem } from '../transport.ts';
 import { prepareJob, type PreparedJob } from './prepare-job.ts';
@@ -208,7 +208,8 @@ class LedgerEnqueuer implements Enqueuer {
   }
 
   async #insertAll(jobs: readonly PreparedJob[], tx: Queryable | undefined): Promise<readonly AcceptedJob[]> {
-    if (tx || jobs.length <= batchSize) return this.#insertBatches(tx ?? this.#parts.postgres, jobs);
+    if (tx || (jobs.length <= batchSize && !needsTransaction(jobs)))
+      return this.#insertBatches(tx ?? this.#parts.postgres, jobs);
     return this.#parts.postgres.transaction((own) => this.#insertBatches(own, jobs), { name: 'enqueue-many' });
   }
 

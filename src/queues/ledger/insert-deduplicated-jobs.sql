@@ -7,7 +7,7 @@ WITH given AS (
     position integer, id uuid, name text, queue text, priority smallint, tenant text, payload jsonb, tags text[],
     attempts smallint, timeout_ms integer, parent_id uuid, schedule_name text, due_at timestamptz, deduplication_key text, paths text[])
 ), last AS (
-  SELECT DISTINCT ON (name, key) * FROM given ORDER BY name, key, position DESC
+  SELECT DISTINCT ON (name, tenant, key) * FROM given ORDER BY name, tenant, key, position DESC
 ), accepted AS (
   INSERT INTO treadle.jobs AS pending
     (id, name, queue, state, priority, tenant, payload, tags, attempts_allowed, timeout_ms, parent_id, schedule_name, due_at,
@@ -16,12 +16,12 @@ WITH given AS (
     (CASE WHEN due_at > now() THEN 'delayed' ELSE 'accepted' END)::treadle.job_state,
     priority, tenant, payload, coalesce(tags, '{}'), attempts, timeout_ms, parent_id, schedule_name, coalesce(due_at, now()), key
   FROM last
-  ON CONFLICT (name, deduplication_key)
+  ON CONFLICT (name, tenant, deduplication_key)
     WHERE deduplication_key IS NOT NULL AND state IN ('accepted', 'delayed') AND returns = 0
     DO UPDATE SET payload = excluded.payload, tags = excluded.tags, priority = least(pending.priority, excluded.priority)
-  RETURNING id, name, deduplication_key, state
+  RETURNING id, name, tenant, deduplication_key, state
 )
 SELECT given.position, accepted.id, accepted.state,
   (SELECT count(pg_notify('treadle_relay', '')) FROM treadle.relay WHERE sleeping) AS woken
-FROM given JOIN accepted ON accepted.name = given.name AND accepted.deduplication_key = given.key
+FROM given JOIN accepted ON accepted.name = given.name AND accepted.tenant = given.tenant AND accepted.deduplication_key = given.key
 ORDER BY given.position

@@ -52,33 +52,27 @@ const acceptedOf = (job: PreparedJob, id: string, state: AcceptedJob['state']): 
   state,
 });
 
-/**
- * Writes the jobs into the ledger, all or none, in one statement on `db` (in the caller's transaction, if that is one).
- * Answers them in order; a duplicate is answered with the id of the job that stands for it.
- */
-export const insertJobs = async (
+const insertWithoutKeys = async (
   db: Queryable,
   jobs: readonly PreparedJob[],
-  options: InsertOptions = {},
+  options: InsertOptions,
 ): Promise<readonly AcceptedJob[]> => {
-  if (jobs.length === 0) return [];
   const dueAt = jobs.map(dueAtOf);
-  const rows = `[${jobs.map((job, index) => rowJson(job, index, dueAt[index], options)).join(',')}]`;
-  if (!jobs.some(isDeduplicated)) {
-    await db.query(loadSql(insertPlain), [rows]);
-    const now = Date.now();
-    return jobs.map((job, index) =>
-      acceptedOf(job, job.id, (dueAt[index]?.getTime() ?? 0) > now ? 'delayed' : 'accepted'),
-    );
-  }
-  return insertMixed(db, jobs, rows);
+  await db.query(loadSql(insertPlain), [
+    `[${jobs.map((job, index) => rowJson(job, index, dueAt[index], options)).join(',')}]`,
+  ]);
+  const now = Date.now();
+  return jobs.map((job, index) =>
+    acceptedOf(job, job.id, (dueAt[index]?.getTime() ?? 0) > now ? 'delayed' : 'accepted'),
+  );
 };
 
-const insertMixed = async (
+const insertWithKeys = async (
   db: Queryable,
   jobs: readonly PreparedJob[],
-  rows: string,
+  options: InsertOptions,
 ): Promise<readonly AcceptedJob[]> => {
+  const rows = `[${jobs.map((job, index) => rowJson(job, index, dueAtOf(job), options)).join(',')}]`;
   const { rows: stored } = await db.query<{ position: number; id: string; state: AcceptedJob['state'] }>(
     loadSql(insertDeduplicated),
     [rows],
@@ -87,4 +81,33 @@ const insertMixed = async (
     const job = jobs[position];
     return job ? [acceptedOf(job, id, state)] : [];
   });
+};
+
+/** Whether {@link insertJobs} needs more than one statement for them, so that all or nothing takes a transaction. */
+export const needsTransaction = (jobs: readonly PreparedJob[]): boolean => {
+  const withKeys = jobs.filter(isDeduplicated).length;
+  return withKeys > 0 && withKeys < jobs.length;
+};
+
+/**
+ * Writes the jobs into the ledger on `db`: in the caller's transaction, if that is one. Answers them in order; a duplicate
+ * is answered with the id of the job that stands for it.
+ */
+export const insertJobs = async (
+  db: Queryable,
+  jobs: readonly PreparedJob[],
+  options: InsertOptions = {},
+): Promise<readonly AcceptedJob[]> => {
+  const withKeys = jobs.filter(isDeduplicated);
+  if (withKeys.length === jobs.length) return jobs.length === 0 ? [] : insertWithKeys(db, jobs, options);
+  if (withKeys.length === 0) return insertWithoutKeys(db, jobs, options);
+  const plain = (
+    await insertWithoutKeys(
+      db,
+      jobs.filter((job) => !isDeduplicated(job)),
+      options,
+    )
+  ).values();
+  const keyed = (await insertWithKeys(db, withKeys, options)).values();
+  return jobs.flatMap((job) => (isDeduplicated(job) ? keyed : plain).next().value ?? []);
 };

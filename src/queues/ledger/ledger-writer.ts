@@ -2,7 +2,7 @@ import { GroupCommit } from '../../lib/batching/group-commit.ts';
 import type { Log } from '../../lib/log/create-log.ts';
 import { loadSql } from '../../lib/postgres/load-sql.ts';
 import type { Postgres } from '../../lib/postgres/postgres.ts';
-import type { Queryable } from '../../lib/postgres/queryable.ts';
+import type { PreparingQueryable } from '../../lib/postgres/queryable.ts';
 import type { FailedAttempt, JobProgress } from './job-record.ts';
 
 /** How a job ended. `result` is JSON text. */
@@ -54,8 +54,8 @@ const endingJson = (ending: Ending): string => {
 };
 
 /** Ends jobs on the given connection; true for each that was still open. In one transaction with the caller's effects, if it is one. */
-export const finishJobs = async (db: Queryable, endings: readonly Ending[]): Promise<readonly boolean[]> => {
-  const { rows } = await db.query<{ id: string }>(loadSql(finish), [
+export const finishJobs = async (db: PreparingQueryable, endings: readonly Ending[]): Promise<readonly boolean[]> => {
+  const { rows } = await db.queryPrepared<{ id: string }>(loadSql(finish), [
     `[${endings.map(endingJson).join(',')}]`,
     endings.map(({ id }) => id),
   ]);
@@ -64,7 +64,7 @@ export const finishJobs = async (db: Queryable, endings: readonly Ending[]): Pro
   return endings.map(({ id }) => closed.delete(id));
 };
 
-const takeBackJobs = async (db: Queryable, returns: readonly Return[]): Promise<readonly boolean[]> => {
+const takeBackJobs = async (db: PreparingQueryable, returns: readonly Return[]): Promise<readonly boolean[]> => {
   const rows = returns.map((back) => ({
     id: back.id,
     returns: back.returns,
@@ -74,7 +74,7 @@ const takeBackJobs = async (db: Queryable, returns: readonly Return[]): Promise<
     worker: back.worker,
     failure: back.failure,
   }));
-  const { rows: changed } = await db.query<{ id: string }>(loadSql(takeBack), [
+  const { rows: changed } = await db.queryPrepared<{ id: string }>(loadSql(takeBack), [
     JSON.stringify(rows),
     returns.map(({ id }) => id),
   ]);
@@ -83,7 +83,7 @@ const takeBackJobs = async (db: Queryable, returns: readonly Return[]): Promise<
 };
 
 /** Answers the jobs of which somebody asked that they be cancelled. */
-const markJobs = async (db: Queryable, marks: readonly Mark[]): Promise<readonly string[]> => {
+const markJobs = async (db: PreparingQueryable, marks: readonly Mark[]): Promise<readonly string[]> => {
   const rows = marks.map(({ id, returns, startedAt, worker, progress }) => ({
     id,
     returns,
@@ -91,7 +91,7 @@ const markJobs = async (db: Queryable, marks: readonly Mark[]): Promise<readonly
     worker,
     progress,
   }));
-  const { rows: marked } = await db.query<{ id: string; cancel_requested: boolean }>(loadSql(mark), [
+  const { rows: marked } = await db.queryPrepared<{ id: string; cancel_requested: boolean }>(loadSql(mark), [
     JSON.stringify(rows),
     marks.map(({ id }) => id),
   ]);

@@ -1,7 +1,14 @@
 import type { JobWithMetadata, PgBoss } from 'pg-boss';
 import type { Log } from '../../lib/log/create-log.ts';
 import type { Subscription } from '../../lib/postgres/subscription.ts';
-import { ledgerIdOf, type Consumer, type ConsumerOptions, type Delivery, type Disposition } from '../transport.ts';
+import {
+  LockLoss,
+  ledgerIdOf,
+  type Consumer,
+  type ConsumerOptions,
+  type Delivery,
+  type Disposition,
+} from '../transport.ts';
 import { Bell } from './bell.ts';
 import { maintenanceChannel, wakeConsumers } from './maintenance-channel.ts';
 import { giveBackClaim, renewClaim, type PgBossClaim } from './pg-boss-claim.ts';
@@ -17,7 +24,7 @@ export interface PgBossConsumerParts {
 }
 
 interface LiveClaim extends PgBossClaim {
-  readonly lost: AbortController;
+  readonly lock: LockLoss;
   renewedAt: number;
 }
 
@@ -120,7 +127,7 @@ export class PgBossConsumer implements Consumer {
   async #run(boss: PgBoss, job: JobWithMetadata<unknown>, renewedAt: number): Promise<void> {
     const { queue, run } = this.#options;
     const { id, retryCount } = job;
-    const claim: LiveClaim = { queue, id, retryCount, renewedAt, lost: new AbortController() };
+    const claim: LiveClaim = { queue, id, retryCount, renewedAt, lock: new LockLoss() };
     this.#claims.add(claim);
     try {
       const item = parseItem(job.data);
@@ -139,7 +146,7 @@ export class PgBossConsumer implements Consumer {
       };
       const disposition = this.#paused
         ? 'hand-back'
-        : await run({ delivery, lost: claim.lost.signal, holdsLock: () => this.#holds(claim) });
+        : await run({ delivery, lock: claim.lock, holdsLock: () => this.#holds(claim) });
       await this.#dispose(boss, claim, disposition);
     } catch (error) {
       this.#parts.log.warn({ event: 'maintenance.item-left', queue, id, err: error });
@@ -167,7 +174,7 @@ export class PgBossConsumer implements Consumer {
 
   /** Asks Postgres, which renews the heartbeat. While it does not answer, the claim holds until its heartbeat lapses. */
   async #holds(claim: LiveClaim): Promise<boolean> {
-    if (claim.lost.signal.aborted) return false;
+    if (claim.lock.lost) return false;
     const askedAt = performance.now();
     let held: boolean;
     try {
@@ -177,7 +184,7 @@ export class PgBossConsumer implements Consumer {
       held = performance.now() - claim.renewedAt < this.#heartbeatMs;
       this.#parts.log.warn({ event: 'maintenance.renewal-failed', queue: claim.queue, id: claim.id, err: error });
     }
-    if (!held && this.#claims.has(claim)) claim.lost.abort();
+    if (!held && this.#claims.has(claim)) claim.lock.lose();
     return held;
   }
 }

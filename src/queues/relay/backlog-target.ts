@@ -22,7 +22,8 @@ export class BacklogTarget {
       this.#reset(backlog, nowMs);
     }
     const target = Math.max(smallest, 2 * workers, Math.ceil(this.#perSecond * secondsOfWork));
-    return Math.max(0, target - backlog);
+    // Refilled when half of it is gone: fewer, larger batches.
+    return backlog > target / 2 ? 0 : target - backlog;
   }
 
   added(count: number): void {

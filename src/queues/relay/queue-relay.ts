@@ -1,7 +1,7 @@
 import { withTimeout } from '../../lib/batching/with-timeout.ts';
 import { loadSql } from '../../lib/postgres/load-sql.ts';
 import type { Postgres } from '../../lib/postgres/postgres.ts';
-import type { Queryable } from '../../lib/postgres/queryable.ts';
+import type { PreparingQueryable } from '../../lib/postgres/queryable.ts';
 import { transportIdOf, type QueueItem, type QueueTransport } from '../transport.ts';
 import { BacklogTarget } from './backlog-target.ts';
 
@@ -97,10 +97,10 @@ export class QueueRelay {
     return epoch;
   }
 
-  async #pickAndAdd(tx: Queryable, room: number, epoch: string, backlog: number): Promise<number> {
+  async #pickAndAdd(tx: PreparingQueryable, room: number, epoch: string, backlog: number): Promise<number> {
     const perTenant = Math.ceil(room / this.#tenantsSeen);
     const pick = (cursor: string) =>
-      tx.query<PickedRow & Record<string, unknown>>(loadSql(pickDue), [
+      tx.queryPrepared<PickedRow & Record<string, unknown>>(loadSql(pickDue), [
         this.transport.queue,
         cursor,
         room,

@@ -138,9 +138,11 @@ export class Relay {
   /** One look at the ledger: what is due goes to every queue that has room. */
   async #round(): Promise<Round> {
     await this.#housekeep();
-    const { rows } = await this.#parts.postgres.query<{ queues: string[]; paused: string[]; next_due_at: Date | null }>(
-      loadSql(findDue),
-    );
+    const { rows } = await this.#parts.postgres.queryPrepared<{
+      queues: string[];
+      paused: string[];
+      next_due_at: Date | null;
+    }>(loadSql(findDue), []);
     const { queues = [], paused = [], next_due_at: nextDueAt = null } = rows[0] ?? {};
     const now = performance.now();
     const ready = queues

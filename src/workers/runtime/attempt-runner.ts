@@ -86,7 +86,7 @@ export class AttemptRunner {
   }
 
   async #call(attempt: Attempt, handler: JobHandler, startedAt: Date, over: Promise<void>): Promise<Disposition> {
-    const { delivery, lost } = attempt;
+    const { delivery, lock } = attempt;
     const { ledger, worker } = this.#parts;
     const { tracked, returns, timeoutMs } = delivery.envelope;
     const mark = (progress?: { readonly fraction: number; readonly note?: string }): void => {
@@ -113,8 +113,7 @@ export class AttemptRunner {
         return { kind: 'completed', result };
       },
     });
-    const loseLock = (): void => call.abort('lock-lost', 'the lock on this job is lost: another worker may run it');
-    lost.addEventListener('abort', loseLock, { once: true });
+    lock.onLost = () => call.abort('lock-lost', 'the lock on this job is lost: another worker may run it');
     this.active.add({
       jobId: delivery.jobId,
       queue: delivery.queue,
@@ -128,7 +127,7 @@ export class AttemptRunner {
       if (completedInTransaction && outcome.kind === 'completed') return 'remove';
       return await this.#settle(attempt, startedAt, outcome);
     } finally {
-      lost.removeEventListener('abort', loseLock);
+      lock.onLost = undefined;
     }
   }
 

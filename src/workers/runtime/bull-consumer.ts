@@ -1,12 +1,12 @@
 import { WaitingError } from 'bullmq';
 import type { Log } from '../../lib/log/create-log.ts';
 import type { BullConnection, BullJob, BullWorker } from '../../queues/bullmq/bull-connection.ts';
-import { ledgerIdOf, type Consumer, type ConsumerOptions, type Delivery } from '../../queues/transport.ts';
+import { ledgerIdOf, LockLoss, type Consumer, type ConsumerOptions, type Delivery } from '../../queues/transport.ts';
 
 interface LiveLock {
   readonly id: string;
   readonly token: string;
-  readonly lost: AbortController;
+  readonly lock: LockLoss;
   renewedAt: number;
 }
 
@@ -49,13 +49,13 @@ export class BullConsumer implements Consumer {
 
   async #process(job: BullJob, token = ''): Promise<null> {
     const id = job.id ?? '';
-    const lock: LiveLock = { id, token, lost: new AbortController(), renewedAt: performance.now() };
-    this.#locks.set(token, lock);
+    const held: LiveLock = { id, token, lock: new LockLoss(), renewedAt: performance.now() };
+    this.#locks.set(token, held);
     try {
       const disposition = await this.#options.run({
         delivery: deliveryOf(job, id, this.#options.queue),
-        lost: lock.lost.signal,
-        holdsLock: () => this.#holds(lock),
+        lock: held.lock,
+        holdsLock: () => this.#holds(held),
       });
       if (disposition === 'remove') return null;
       if (disposition === 'hand-back') await this.#handBack(job, token);
@@ -76,11 +76,11 @@ export class BullConsumer implements Consumer {
   }
 
   /** Asks only when the last renewal is so long ago that the lock may have run out, as after a blocked event loop. */
-  async #holds(lock: LiveLock): Promise<boolean> {
-    if (lock.lost.signal.aborted) return false;
-    if (performance.now() - lock.renewedAt < this.#options.lockMs * 0.75) return true;
+  async #holds(held: LiveLock): Promise<boolean> {
+    if (held.lock.lost) return false;
+    if (performance.now() - held.renewedAt < this.#options.lockMs * 0.75) return true;
     await this.#renew();
-    return !lock.lost.signal.aborted;
+    return !held.lock.lost;
   }
 
   async #renew(): Promise<void> {
@@ -95,9 +95,9 @@ export class BullConsumer implements Consumer {
           this.#options.lockMs,
         ),
       );
-      for (const lock of locks) {
-        if (lost.has(lock.id)) lock.lost.abort();
-        else lock.renewedAt = askedAt;
+      for (const held of locks) {
+        if (lost.has(held.id)) held.lock.lose();
+        else held.renewedAt = askedAt;
       }
     } catch (error) {
       // While the queue's server is away nobody else can take the jobs either.

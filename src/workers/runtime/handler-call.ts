@@ -23,34 +23,26 @@ const ignoredSignalMs = 2_000;
 
 /** One call of a handler: validated, under a deadline, abortable, and abandoned if it ignores its signal. */
 export class HandlerCall {
-  readonly #controller = new AbortController();
-  #cause: AbortCause | undefined;
-  #deadline: NodeJS.Timeout | undefined;
-  #patience: NodeJS.Timeout | undefined;
-  readonly #abandoned = Promise.withResolvers<never>();
   readonly #run: HandlerRun;
+  #controller: AbortController | undefined;
+  #reason: AttemptAborted | undefined;
+  #patience: NodeJS.Timeout | undefined;
+  #giveUp: (reason: AttemptAborted) => void = () => undefined;
 
   constructor(run: HandlerRun) {
     this.#run = run;
-    // Nobody may be waiting when the call is abandoned.
-    this.#abandoned.promise.catch(() => undefined);
-  }
-
-  get abortCause(): AbortCause | undefined {
-    return this.#cause;
   }
 
   abort(cause: AbortCause, message: string): void {
-    if (this.#cause !== undefined) return;
-    this.#cause = cause;
-    const reason = new AttemptAborted(cause, message);
-    this.#controller.abort(reason);
+    if (this.#reason !== undefined) return;
+    this.#reason = new AttemptAborted(cause, message);
+    this.#controller?.abort(this.#reason);
     // At shutdown the grace period decides how long to wait, not this.
     if (cause !== 'shutdown') this.#patience = setTimeout(() => this.abandon(), ignoredSignalMs);
   }
 
   abandon(): void {
-    this.#abandoned.reject(this.#controller.signal.reason ?? new AttemptAborted('shutdown', 'the process is ending'));
+    this.#giveUp(this.#reason ?? new AttemptAborted('shutdown', 'the process is ending'));
   }
 
   /** The outcome of the call. Never throws. */
@@ -58,32 +50,49 @@ export class HandlerCall {
     const { handler, payload, timeoutMs } = this.#run;
     const parsed = handler.contract.payload.safeParse(payload);
     if (!parsed.success) {
-      return {
-        kind: 'permanent',
-        error: validationError(`the payload of ${handler.contract.name}`, faultsOf(parsed.error)),
-      };
+      const error = validationError(`the payload of ${handler.contract.name}`, faultsOf(parsed.error));
+      return { kind: 'permanent', error };
     }
-    this.#deadline = setTimeout(() => this.abort('deadline', `the attempt ran longer than ${timeoutMs} ms`), timeoutMs);
+    const deadline = setTimeout(() => this.abort('deadline', `the attempt ran longer than ${timeoutMs} ms`), timeoutMs);
     try {
-      return await Promise.race([this.#call(parsed.data), this.#abandoned.promise]);
+      return await new Promise<Outcome>((resolve, reject) => {
+        this.#giveUp = reject;
+        this.#call(parsed.data).then(resolve, reject);
+      });
     } catch (error) {
-      return outcomeOfError(error, this.#cause, timeoutMs);
+      return outcomeOfError(error, this.#reason?.abortCause, timeoutMs);
     } finally {
-      clearTimeout(this.#deadline);
+      clearTimeout(deadline);
       clearTimeout(this.#patience);
     }
   }
 
+  /** Made when the handler first asks for it: most are done before they would look. */
+  #signal(): AbortSignal {
+    if (!this.#controller) {
+      this.#controller = new AbortController();
+      if (this.#reason) this.#controller.abort(this.#reason);
+    }
+    return this.#controller.signal;
+  }
+
   async #call(payload: unknown): Promise<Outcome> {
     const { handler, platform, job, log, progress, completeIn } = this.#run;
+    const signal = (): AbortSignal => this.#signal();
+    let bound: Log | undefined;
     return handler.run({
       payload,
       platform,
       job,
-      log,
       progress,
       completeIn,
-      signal: this.#controller.signal,
+      get signal() {
+        return signal();
+      },
+      get log() {
+        bound ??= log.child({ job: job.name, jobId: job.id, attempt: job.attempt });
+        return bound;
+      },
     });
   }
 }

@@ -142,7 +142,7 @@ const retry = async (
 export const settleOutcome = async (parts: SettlingParts, settled: SettledAttempt): Promise<Disposition> => {
   const { attempt, outcome } = settled;
   const { jobId, envelope } = attempt.delivery;
-  if (attempt.lost.aborted || (outcome.kind !== 'interrupted' && !(await attempt.holdsLock()))) {
+  if (attempt.lock.lost || (outcome.kind !== 'interrupted' && !(await attempt.holdsLock()))) {
     parts.ledger.unmark(jobId);
     parts.log.warn({ event: 'attempt.lock-lost', jobId, job: attempt.delivery.name });
     return 'abandon';

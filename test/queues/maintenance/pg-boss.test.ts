@@ -228,7 +228,7 @@ describe('a worker that falls silent', () => {
     await eventually(async () => expect(second.attempts).toHaveLength(1), 15_000);
     expect(second.attempts[0]?.delivery).toMatchObject({ id: item.id, stalls: 1 });
     expect(await first.attempts[0]?.holdsLock()).toBe(false);
-    expect(first.attempts[0]?.lost.aborted).toBe(true);
+    expect(first.attempts[0]?.lock.lost).toBe(true);
     stale.resolve('hand-back');
     await pausing;
     await consumer.close();
