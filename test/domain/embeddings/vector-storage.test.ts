@@ -30,10 +30,10 @@ const dot = (a: Float32Array, b: Float32Array): number =>
   a.reduce((sum, value, index) => sum + value * (b[index] ?? 0), 0);
 
 const exactNearest = (vectors: ReadonlyMap<string, Float32Array>, query: Float32Array, count: number): string[] =>
-  [...vectors]
-    .toSorted(([, a], [, b]) => dot(b, query) - dot(a, query))
+  Array.from(vectors, ([id, vector]) => ({ id, score: dot(vector, query) }))
+    .toSorted((a, b) => b.score - a.score)
     .slice(0, count)
-    .map(([id]) => id);
+    .map(({ id }) => id);
 
 const recall = (expected: readonly string[], found: readonly string[]): number =>
   expected.filter((id) => found.includes(id)).length / expected.length;

@@ -35,8 +35,8 @@ const onPglite: VectorStorage = {
     let database: EmbeddingDatabase | undefined;
     beforeAll(async () => {
       lite = await migrated();
-      const open = new Pool(Object.assign(createPgConfig(lite), { max: 1 }));
-      const transactions = new TransactionRunner(open);
+      const open = new Pool(createPgConfig(lite));
+      const transactions = new TransactionRunner(open, false);
       pool = open;
       database = {
         query: <R extends QueryResultRow>(text: string, values?: unknown[]) => open.query<R>(text, values),

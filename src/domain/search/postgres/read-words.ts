@@ -56,7 +56,9 @@ const spellingsOf = async (db: Queryable, workspaceId: string, word: string): Pr
     [workspaceId, word],
   );
   return rows
-    .flatMap(({ key, alike }) => (alike === null ? [] : [{ alike, distance: editDistance(key, alike) }]))
+    .flatMap(({ key, alike }) =>
+      alike?.[0] === key[0] && alike ? [{ alike, distance: editDistance(key, alike) }] : [],
+    )
     .filter(({ distance }) => distance <= mistakesAllowed(Array.from(word).length))
     .toSorted((a, b) => a.distance - b.distance)
     .slice(0, mostSpellings)
@@ -65,7 +67,7 @@ const spellingsOf = async (db: Queryable, workspaceId: string, word: string): Pr
 
 /**
  * The query with those of its words that occur in no document of the workspace replaced by words of its titles and tags
- * that are spelt nearly so; undefined when there is nothing to replace.
+ * that begin alike and are spelt nearly so; undefined when there is nothing to replace.
  */
 export const correctSpelling = async (
   db: Queryable,
