@@ -18,7 +18,7 @@ export interface AwaitJobsOptions {
 
 const pollMs = 250;
 /** A worker that starts in the same moment gets so long to be seen. */
-const workerPatienceMs = 10_000;
+const workerPatienceMs = 5_000;
 
 /**
  * Waits until no job of this name and tenant is open, and answers what became of them; undefined when there were none.
