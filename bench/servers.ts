@@ -5,6 +5,7 @@ import { ownServer } from '../src/lib/embedded/own-server.ts';
 import { createLog } from '../src/lib/log/create-log.ts';
 import { findRedis } from '../test/services/redis-service.ts';
 import { RedisServer } from '../test/services/redis-server.ts';
+import { endsWithParent } from '../test/services/service.ts';
 
 export interface BenchServers {
   readonly postgresUrl: string;
@@ -17,7 +18,7 @@ export interface BenchServers {
 export const startServers = async (): Promise<BenchServers> => {
   const folder = await fs.mkdtemp(path.join(os.tmpdir(), 'treadle-bench-'));
   const log = createLog({ level: 'warn' });
-  const postgres = await ownServer({ dataDir: folder, log });
+  const postgres = await ownServer({ dataDir: folder, log, wrapper: endsWithParent() });
   const found = await findRedis();
   const redis =
     'missing' in found || found.source.kind !== 'program' ? undefined : await RedisServer.start(found.source.program);
