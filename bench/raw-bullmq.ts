@@ -1,7 +1,7 @@
 import { createPostgresBackend, Queue, Worker, withBackend } from 'bullmq';
 import { Redis } from 'ioredis';
 import { Pool } from 'pg';
-import { concurrency, payload, type OnJob } from './bench-platform.ts';
+import { concurrency, type OnJob, type payload } from './bench-platform.ts';
 
 type Data = typeof payload;
 const options = { removeOnComplete: true, removeOnFail: true };

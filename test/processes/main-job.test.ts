@@ -71,5 +71,9 @@ const suite = (redis?: TestRedis): void => {
   });
 };
 
-describe('the main job, BullMQ on Postgres', () => suite());
-describeWithRedis('the main job, BullMQ on Redis', () => suite(useRedis()));
+describe('the main job, BullMQ on Postgres', () => {
+  suite();
+});
+describeWithRedis('the main job, BullMQ on Redis', () => {
+  suite(useRedis());
+});

@@ -72,5 +72,9 @@ const suite = (redis?: TestRedis): void => {
   });
 };
 
-describe('workers that go silent, BullMQ on Postgres', () => suite());
-describeWithRedis('workers that go silent, BullMQ on Redis', () => suite(useRedis()));
+describe('workers that go silent, BullMQ on Postgres', () => {
+  suite();
+});
+describeWithRedis('workers that go silent, BullMQ on Redis', () => {
+  suite(useRedis());
+});

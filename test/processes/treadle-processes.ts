@@ -41,8 +41,8 @@ export const useTreadleProcesses = (): TreadleProcesses => {
   });
   return {
     start: async (role, env) => {
-      const [program = process.execPath, ...args] = [...endsWithParent(), process.execPath, command, 'start', role];
-      const child = spawn(program, args, {
+      const line = [...endsWithParent(), process.execPath, command, 'start', role];
+      const child = spawn(line[0] ?? '', line.slice(1), {
         env: { ...process.env, LOG_LEVEL: 'info', ...env },
         stdio: ['ignore', 'ignore', 'pipe'],
       });

@@ -253,7 +253,7 @@ const suite = (redis?: TestRedis): void => {
     expect(
       runsOf('things.latest', 7)
         .map(({ text }) => text)
-        .toSorted(),
+        .toSorted((a, b) => (a ?? '').localeCompare(b ?? '')),
     ).toEqual(['a', 'b']);
   });
 
@@ -314,5 +314,9 @@ const suite = (redis?: TestRedis): void => {
   });
 };
 
-describe('BullMQ on Postgres', () => suite());
-describeWithRedis('BullMQ on Redis', () => suite(useRedis()));
+describe('BullMQ on Postgres', () => {
+  suite();
+});
+describeWithRedis('BullMQ on Redis', () => {
+  suite(useRedis());
+});

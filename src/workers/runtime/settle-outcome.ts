@@ -25,15 +25,14 @@ export interface SettledAttempt {
   readonly contract: JobContract | undefined;
 }
 
+const clean = (text: string): string => text.replaceAll('\0', '\u2400').toWellFormed();
+
 /** Postgres can't keep NUL or half of a surrogate pair, and an error's text may quote anything. */
-const storable = (error: SerializedError): SerializedError => {
-  const clean = (text: string): string => text.replaceAll('\0', '\u2400').toWellFormed();
-  return {
-    code: clean(error.code),
-    message: clean(error.message).slice(0, 10_000),
-    ...(error.stack === undefined ? {} : { stack: clean(error.stack).slice(0, 20_000) }),
-  };
-};
+const storable = (error: SerializedError): SerializedError => ({
+  code: clean(error.code),
+  message: clean(error.message).slice(0, 10_000),
+  ...(error.stack === undefined ? {} : { stack: clean(error.stack).slice(0, 20_000) }),
+});
 
 const failureOf = ({ attempt, startedAt }: SettledAttempt, error: SerializedError): FailedAttempt => ({
   attempt: attempt.delivery.envelope.attemptsMade + 1,

@@ -158,7 +158,9 @@ test('a port that somebody else took meanwhile is left to them', async () => {
 
 /** A process that has ended and whose parent never asks for its exit code. */
 const makeZombie = async (): Promise<number> => {
-  const parent = spawn('/bin/sh', ['-c', 'sleep 0.5 & echo $!; exec sleep 60'], { stdio: ['ignore', 'pipe', 'ignore'] });
+  const parent = spawn('/bin/sh', ['-c', 'sleep 0.5 & echo $!; exec sleep 60'], {
+    stdio: ['ignore', 'pipe', 'ignore'],
+  });
   onTestFinished(async () => {
     parent.kill('SIGKILL');
     await once(parent, 'close');
