@@ -54,7 +54,6 @@ export class QueueRelay {
   readonly #postgres: Postgres;
   readonly #target = new BacklogTarget();
   #cursor = '';
-  #tenantsSeen = 1;
   #epoch: string | undefined;
 
   constructor(postgres: Postgres, transport: QueueTransport) {
@@ -98,20 +97,17 @@ export class QueueRelay {
   }
 
   async #pickAndAdd(tx: PreparingQueryable, room: number, epoch: string, backlog: number): Promise<number> {
-    const perTenant = Math.ceil(room / this.#tenantsSeen);
     const pick = (cursor: string) =>
       tx.queryPrepared<PickedRow & Record<string, unknown>>(loadSql(pickDue), [
         this.transport.queue,
         cursor,
         room,
         maxTenants,
-        perTenant,
         epoch,
       ]);
     let { rows } = await pick(this.#cursor);
     if (rows.length === 0 && this.#cursor !== '') ({ rows } = await pick(''));
     const tenants = new Set(rows.map((row) => row.tenant));
-    this.#tenantsSeen = Math.max(1, tenants.size);
     // The next turn goes to the tenant behind the last one served; U+0001 is the least character Postgres can store.
     this.#cursor =
       tenants.size > 1
