@@ -92,6 +92,7 @@ CREATE TABLE treadle.search_documents (
   collection_id uuid,
   created_at timestamptz NOT NULL,
   updated_at timestamptz NOT NULL,
+  created_month date NOT NULL GENERATED ALWAYS AS (date_trunc('month', created_at AT TIME ZONE 'UTC')::date) STORED,
   title text NOT NULL,
   title_key text NOT NULL,
   tags text[] NOT NULL,
@@ -311,11 +312,15 @@ CREATE FUNCTION treadle.search_tag_renamed() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog
 AS $$
+DECLARE
+  renamed uuid[] := ARRAY(SELECT n.id FROM new_rows AS n JOIN old_rows AS o ON o.id = n.id WHERE o.name <> n.name);
 BEGIN
-  PERFORM treadle.index_for_writer(ARRAY(
-    SELECT DISTINCT kt.knowledge_id
-    FROM new_rows AS n JOIN old_rows AS o ON o.id = n.id AND o.name <> n.name
-      JOIN treadle.knowledge_tags AS kt ON kt.workspace_id = n.workspace_id AND kt.tag_id = n.id), true);
+  IF cardinality(renamed) > 0 THEN
+    PERFORM treadle.index_for_writer(ARRAY(
+      SELECT DISTINCT kt.knowledge_id FROM treadle.tags AS t
+        JOIN treadle.knowledge_tags AS kt ON kt.workspace_id = t.workspace_id AND kt.tag_id = t.id
+      WHERE t.id = ANY (renamed)), true);
+  END IF;
   RETURN NULL;
 END
 $$;
