@@ -168,7 +168,6 @@ export const ownServer = async (options: OwnOptions): Promise<OwnedServer> => {
     how = 'created';
   }
   for (;;) {
-    options.signal?.throwIfAborted();
     const server = await onFolder(folder.dataDir, () => findPostmaster(folder));
     if (server?.status === 'ready') {
       const { url, client } = await reach(folder, server, 'owner');
@@ -179,6 +178,8 @@ export const ownServer = async (options: OwnOptions): Promise<OwnedServer> => {
       await client.end();
       throw ownedByAnother(options.dataDir);
     }
+    // Not before: a server that this call has started is ours to stop, which its owner does.
+    options.signal?.throwIfAborted();
     if (server?.status === 'stopping') await waitUntilGone(server.pid, 60_000);
     else if (server) await delay(50, undefined, options.signal ? { signal: options.signal } : {});
     else if ((await launchOnFreePort(options, folder, binaries)) && how === 'adopted') how = 'started';

@@ -56,8 +56,6 @@ export const isConflictOfTransactions = (error: unknown): boolean => {
   return code === '40001' || code === '40P01';
 };
 
-export const isUniqueViolation = (error: unknown): boolean => codeOf(error) === '23505';
-
 const stringField = (error: unknown, field: string): string | undefined =>
   isObject(error) && typeof error[field] === 'string' ? error[field] : undefined;
 

@@ -13,12 +13,3 @@ export const tryLock = async (client: pg.ClientBase, lock: AdvisoryLock): Promis
   ]);
   return rows[0]?.locked === true;
 };
-
-/** Waits for the lock, and keeps it for the life of this connection. */
-export const waitForLock = async (client: pg.ClientBase, lock: AdvisoryLock): Promise<void> => {
-  await client.query('SELECT pg_advisory_lock($1, $2)', [lockClass, lock]);
-};
-
-export const unlock = async (client: pg.ClientBase, lock: AdvisoryLock): Promise<void> => {
-  await client.query('SELECT pg_advisory_unlock($1, $2)', [lockClass, lock]);
-};

@@ -304,6 +304,7 @@ export interface SearchDocuments {
   author_id: string | null;
   collection_id: string | null;
   created_at: Timestamp;
+  created_month: Generated<Timestamp>;
   document_id: string;
   names: string;
   status: string;

@@ -6,7 +6,7 @@ import type { Envelope } from '../transport.ts';
 import { workerSettings, type BullConnection, type BullQueue, type BullWorker } from './bull-connection.ts';
 
 /** The hash tag keeps all keys of a queue on one node of a Cluster, and spreads the queues over the nodes. */
-export const prefixOf = (queue: string): string => `{treadle:${queue}}`;
+const prefixOf = (queue: string): string => `{treadle:${queue}}`;
 
 export const connectBullOnRedis = async (url: string, log: Log): Promise<BullConnection> => {
   const client = await connectRedis(url, 'queue', log);
