@@ -37,8 +37,8 @@ CREATE TABLE treadle.jobs (
   tags text[] NOT NULL DEFAULT '{}',
   attempts_allowed smallint NOT NULL CHECK (attempts_allowed BETWEEN 1 AND 1000),
   attempts_made smallint NOT NULL DEFAULT 0,
-  -- How often a worker gave the job back to the ledger; part of the job's id in the queue, so that a returned job is
-  -- never taken for its earlier self.
+  -- How often the job came back to the ledger, or, below zero, how often its payload was replaced while it waited. Part
+  -- of the job's id in the queue, so that a job is never taken for its earlier self.
   returns integer NOT NULL DEFAULT 0,
   timeout_ms integer NOT NULL CHECK (timeout_ms > 0),
   deduplication_key text,
@@ -65,7 +65,7 @@ CREATE INDEX jobs_turns ON treadle.jobs (queue, tenant, priority, id) WHERE stat
 CREATE INDEX jobs_due ON treadle.jobs (due_at) WHERE state = 'delayed';
 CREATE INDEX jobs_relayed ON treadle.jobs (queue, tenant) WHERE state IN ('waiting', 'active');
 CREATE UNIQUE INDEX jobs_deduplication ON treadle.jobs (name, tenant, deduplication_key)
-  WHERE deduplication_key IS NOT NULL AND state IN ('accepted', 'delayed') AND returns = 0;
+  WHERE deduplication_key IS NOT NULL AND state IN ('accepted', 'delayed') AND returns <= 0;
 CREATE INDEX jobs_parent ON treadle.jobs (parent_id) WHERE parent_id IS NOT NULL;
 
 -- Finished jobs, by end state and day, so that retention drops partitions instead of deleting rows.
@@ -302,9 +302,14 @@ BEGIN
     (options ->> 'parent')::uuid,
     due)
   ON CONFLICT (name, tenant, deduplication_key)
-    WHERE deduplication_key IS NOT NULL AND state IN ('accepted', 'delayed') AND returns = 0
-    DO UPDATE SET payload = excluded.payload, tags = excluded.tags, priority = least(pending.priority, excluded.priority)
+    WHERE deduplication_key IS NOT NULL AND state IN ('accepted', 'delayed') AND returns <= 0
+    DO UPDATE SET payload = excluded.payload, tags = excluded.tags, priority = least(pending.priority, excluded.priority),
+      returns = pending.returns - 1
   RETURNING pending.id INTO job;
+  IF options ? 'idempotencyKey' THEN
+    UPDATE treadle.idempotency_keys AS k SET job_id = job
+      WHERE k.scope = 'sql:' || enqueue.name AND k.key = options ->> 'idempotencyKey' AND k.job_id <> job;
+  END IF;
   IF due <= now() THEN
     PERFORM pg_notify('treadle_relay', '') FROM treadle.relay WHERE sleeping;
   END IF;

@@ -5,7 +5,7 @@ export interface Envelope {
   readonly attemptsMade: number;
   readonly attemptsAllowed: number;
   readonly timeoutMs: number;
-  /** How often the job went back to the ledger before; see treadle.jobs.returns. */
+  /** How often the job came back to the ledger before; see treadle.jobs.returns. */
   readonly returns: number;
   /** False for a job that was enqueued straight to the queue and has no row in the ledger. */
   readonly tracked: boolean;
@@ -17,7 +17,7 @@ export interface QueueItem {
   readonly envelope: Envelope;
 }
 
-/** The id of a job in its queue: the ledger's, and after a return the number of the return as well. */
+/** The id of a job in its queue: the ledger's, and after a return or a change the number of that as well. */
 export const transportIdOf = (id: string, returns: number): string => (returns === 0 ? id : `${id}.${returns}`);
 
 export const ledgerIdOf = (transportId: string): string => transportId.split('.', 1)[0] ?? transportId;

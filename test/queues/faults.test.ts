@@ -15,14 +15,22 @@ import { useTreadle } from './use-treadle.ts';
 const queue = defineQueue({ name: 'things', concurrency: 4, lockMs: 2_000 });
 const payload = z.object({ n: z.number().int() });
 const count = defineJob({ name: 'things.count', queue: 'things', payload, timeoutMs: 1_000 });
+const latest = defineJob({
+  name: 'things.latest',
+  queue: 'things',
+  payload: z.object({ key: z.string(), text: z.string() }),
+  deduplicateBy: ['key'],
+  timeoutMs: 1_000,
+});
 
 const suite = (redis?: TestRedis): void => {
   const database = useDatabase();
   const ran: number[] = [];
+  const texts = new Map<string, string[]>();
   const treadle = useTreadle({
     database,
     ...(redis ? { redis } : {}),
-    contracts: [count],
+    contracts: [count, latest],
     queues: [queue],
     handlers: [
       handle(count, async ({ payload: { n }, signal }) => {
@@ -30,6 +38,10 @@ const suite = (redis?: TestRedis): void => {
         signal.throwIfAborted();
         ran.push(n);
         return completed(null);
+      }),
+      handle(latest, async ({ payload: { key, text } }) => {
+        texts.set(key, [...(texts.get(key) ?? []), text]);
+        return completed(text);
       }),
     ],
   });
@@ -82,6 +94,44 @@ const suite = (redis?: TestRedis): void => {
     expect(await reconciler.reconcile()).toBe(1);
     expect(await jobs.wait(id, 10_000)).toMatchObject({ state: 'completed' });
     expect(await reconciler.reconcile()).toBe(0);
+  });
+
+  test('a job that its queue lost is found beside a newer change of the same thing', async () => {
+    const { enqueuer, queues, transports, postgres, jobs } = treadle.platform;
+    await queues.pause('things');
+    const lost = await enqueuer.enqueue(latest, { key: 'lost', text: 'first' });
+    await database.query(
+      `UPDATE treadle.jobs SET state = 'active', relayed_at = now() - interval '1 hour', relay_epoch = $2 WHERE id = $1`,
+      [lost.id, await (await transports.of('things')).epoch()],
+    );
+    const newer = await enqueuer.enqueue(latest, { key: 'lost', text: 'second' });
+    expect(newer.id).not.toBe(lost.id);
+    const reconciler = new Reconciler(postgres, await transports.all(), createLog({ level: 'silent' }));
+    expect(await reconciler.reconcile()).toBe(1);
+    await queues.resume('things');
+    for (const { id } of [lost, newer]) expect(await jobs.wait(id, 10_000)).toMatchObject({ state: 'completed' });
+    expect(texts.get('lost')?.toSorted()).toEqual(['first', 'second']);
+  });
+
+  test('a change runs though the relay died with the job before it in the queue already', async () => {
+    const { enqueuer, queues, transports, jobs } = treadle.platform;
+    await queues.pause('things');
+    const { id } = await enqueuer.enqueue(latest, { key: 'died', text: 'first' });
+    const payloadBefore = { key: 'died', text: 'first' };
+    const envelope = {
+      payload: payloadBefore,
+      tenant: '',
+      attemptsMade: 0,
+      attemptsAllowed: 5,
+      timeoutMs: 1_000,
+      returns: 0,
+      tracked: true,
+    };
+    await (await transports.of('things')).add([{ id, name: latest.name, envelope }]);
+    expect((await enqueuer.enqueue(latest, { key: 'died', text: 'second' })).id).toBe(id);
+    await queues.resume('things');
+    expect(await jobs.wait(id, 10_000)).toMatchObject({ state: 'completed', result: 'second' });
+    expect(texts.get('died')?.at(-1)).toBe('second');
   });
 };
 

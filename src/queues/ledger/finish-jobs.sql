@@ -1,11 +1,14 @@
 -- Ends jobs: each open row of $2 (ids) moves to finished_jobs. $1: a JSON array with how each ended. Answers the ids that
--- were open; an id that is missing was ended by another attempt. Ends somebody waits for are announced.
+-- were open; an id that is missing was ended by another attempt, or got another payload since its attempt was relayed
+-- (`returns`, the number under which the attempt ran, is above the row's then). Ends somebody waits for are announced.
 WITH ended AS (
   SELECT DISTINCT ON (id) * FROM jsonb_to_recordset($1) AS ending (
     id uuid, state treadle.job_state, attempts_made smallint, started_at timestamptz, worker text, result jsonb, error jsonb,
-    failure jsonb)
+    failure jsonb, returns integer)
 ), gone AS (
-  DELETE FROM treadle.jobs WHERE id = ANY ($2) RETURNING *
+  DELETE FROM treadle.jobs AS job
+  WHERE id = ANY ($2) AND (returns >= 0 OR NOT EXISTS (SELECT 1 FROM ended WHERE ended.id = job.id AND ended.returns > job.returns))
+  RETURNING *
 ), kept AS (
   INSERT INTO treadle.finished_jobs (id, name, queue, state, priority, tenant, payload, tags, attempts_allowed, attempts_made,
     timeout_ms, deduplication_key, parent_id, schedule_name, due_at, created_at, started_at, finished_at, worker, progress,

@@ -17,8 +17,9 @@ WITH given AS (
     priority, tenant, payload, coalesce(tags, '{}'), attempts, timeout_ms, parent_id, schedule_name, coalesce(due_at, now()), key
   FROM last
   ON CONFLICT (name, tenant, deduplication_key)
-    WHERE deduplication_key IS NOT NULL AND state IN ('accepted', 'delayed') AND returns = 0
-    DO UPDATE SET payload = excluded.payload, tags = excluded.tags, priority = least(pending.priority, excluded.priority)
+    WHERE deduplication_key IS NOT NULL AND state IN ('accepted', 'delayed') AND returns <= 0
+    DO UPDATE SET payload = excluded.payload, tags = excluded.tags, priority = least(pending.priority, excluded.priority),
+      returns = pending.returns - 1
   RETURNING id, name, tenant, deduplication_key, state
 )
 SELECT given.position, accepted.id, accepted.state,

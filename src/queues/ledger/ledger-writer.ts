@@ -9,6 +9,8 @@ import type { FailedAttempt, JobProgress } from './job-record.ts';
 export interface Ending {
   readonly id: string;
   readonly state: 'completed' | 'dead' | 'cancelled';
+  /** The number under which the attempt ran; absent when no attempt but somebody ended the job. */
+  readonly returns?: number;
   readonly attemptsMade?: number;
   readonly startedAt?: Date;
   readonly worker?: string;
@@ -44,6 +46,7 @@ const endingJson = (ending: Ending): string => {
   const fields = JSON.stringify({
     id: ending.id,
     state: ending.state,
+    returns: ending.returns,
     attempts_made: ending.attemptsMade,
     started_at: ending.startedAt,
     worker: ending.worker,

@@ -7,7 +7,7 @@ WITH given AS (
   UPDATE treadle.jobs AS job SET
     state = (CASE WHEN given.due_at > now() THEN 'delayed' ELSE 'accepted' END)::treadle.job_state,
     attempts_made = given.attempts_made,
-    returns = job.returns + 1,
+    returns = abs(job.returns) + 1,
     due_at = given.due_at,
     started_at = coalesce(given.started_at, job.started_at),
     worker = given.worker,

@@ -81,13 +81,13 @@ export class QueueRelay {
 
   /**
    * Asks the transport for its epoch. When it changed, the transport lost what it held: the rows relayed under another
-   * epoch are made ready again.
+   * epoch are made ready again, as other items: a newer job of the same deduplication key may be waiting beside them.
    */
   async checkEpoch(): Promise<string> {
     const epoch = await withTimeout(this.transport.epoch(), answerWithinMs, this.transport.queue);
     if (epoch !== this.#epoch) {
       await this.#postgres.query(
-        `UPDATE treadle.jobs SET state = 'accepted', relayed_at = NULL, relay_epoch = NULL
+        `UPDATE treadle.jobs SET state = 'accepted', returns = abs(returns) + 1, relayed_at = NULL, relay_epoch = NULL
          WHERE queue = $1 AND state IN ('waiting', 'active') AND relay_epoch IS DISTINCT FROM $2`,
         [this.transport.queue, epoch],
       );

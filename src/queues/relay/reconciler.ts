@@ -55,6 +55,7 @@ export class Reconciler {
     await this.#postgres.query(
       `UPDATE treadle.jobs SET
          state = CASE WHEN id = ANY ($2) THEN 'accepted' ELSE state END::treadle.job_state,
+         returns = CASE WHEN id = ANY ($2) THEN abs(returns) + 1 ELSE returns END,
          relayed_at = CASE WHEN id = ANY ($2) THEN NULL ELSE clock_timestamp() END
        WHERE id = ANY ($1) AND state IN ('waiting', 'active')`,
       [rows.map(({ id }) => id), lost],

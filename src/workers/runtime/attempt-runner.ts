@@ -106,7 +106,7 @@ export class AttemptRunner {
         const resultJson = serializeOrThrow(result ?? null, `the result of ${delivery.name}`);
         if (!tracked) await adoptJob(tx, delivery, handler.contract);
         const [closed] = await finishJobs(tx, [
-          { id: delivery.jobId, state: 'completed', startedAt, worker, resultJson },
+          { id: delivery.jobId, state: 'completed', returns, startedAt, worker, resultJson },
         ]);
         if (!closed) throw new OutcomeError({ kind: 'interrupted' });
         completedInTransaction = true;

@@ -44,11 +44,12 @@ const failureOf = ({ attempt, startedAt }: SettledAttempt, error: SerializedErro
 const end = async (
   parts: SettlingParts,
   settled: SettledAttempt,
-  ending: Omit<Ending, 'id' | 'startedAt' | 'worker'>,
+  ending: Omit<Ending, 'id' | 'returns' | 'startedAt' | 'worker'>,
 ): Promise<Disposition> => {
   const { delivery } = settled.attempt;
   const closed = await parts.ledger.finish({
     id: delivery.jobId,
+    returns: delivery.envelope.returns,
     startedAt: settled.startedAt,
     worker: parts.worker,
     ...ending,
