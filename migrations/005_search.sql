@@ -122,11 +122,14 @@ AS $$
   WHERE kt.workspace_id = workspace AND kt.knowledge_id = document
 $$;
 
--- Writes the rows of these documents anew; of documents that are gone it removes them.
+-- Writes the rows of these documents anew; of documents that are gone it removes them. The rows are locked first, in a
+-- statement of its own: what is read afterwards includes what the transaction that held them has written.
 CREATE FUNCTION treadle.index_documents(ids uuid[]) RETURNS void
-LANGUAGE sql
+LANGUAGE plpgsql
 SET search_path = pg_catalog
 AS $$
+BEGIN
+  PERFORM 1 FROM treadle.search_documents AS s WHERE s.document_id = ANY (ids) ORDER BY s.document_id FOR UPDATE;
   DELETE FROM treadle.search_documents AS s
     WHERE s.document_id = ANY (ids) AND NOT EXISTS (SELECT 1 FROM treadle.knowledge AS k WHERE k.id = s.document_id);
   INSERT INTO treadle.search_documents AS s (document_id, workspace_id, status, author_id, collection_id, created_at,
@@ -143,24 +146,27 @@ AS $$
     status = excluded.status, author_id = excluded.author_id, collection_id = excluded.collection_id,
     created_at = excluded.created_at, updated_at = excluded.updated_at, title = excluded.title,
     title_key = excluded.title_key, tags = excluded.tags, names = excluded.names, vector = excluded.vector;
+END
 $$;
 
 -- The same for their tags alone: the text is not parsed again.
 CREATE FUNCTION treadle.index_document_tags(ids uuid[]) RETURNS void
-LANGUAGE sql
+LANGUAGE plpgsql
 SET search_path = pg_catalog
 AS $$
+BEGIN
+  PERFORM 1 FROM treadle.search_documents AS s WHERE s.document_id = ANY (ids) ORDER BY s.document_id FOR UPDATE;
   WITH current AS MATERIALIZED (
     SELECT s.document_id, treadle.tags_of(s.workspace_id, s.document_id) AS tags
     FROM treadle.search_documents AS s WHERE s.document_id = ANY (ids)
-    ORDER BY s.document_id
   )
   UPDATE treadle.search_documents AS s SET
     tags = c.tags,
     names = ' ' || concat_ws(' ', s.title_key, treadle.search_key(array_to_string(c.tags, ' '))),
     vector = ts_filter(s.vector, '{a,b,c}') || treadle.tags_vector(c.tags)
   FROM current AS c
-  WHERE s.document_id = c.document_id AND s.tags <> c.tags
+  WHERE s.document_id = c.document_id AND s.tags <> c.tags;
+END
 $$;
 
 -- Runs one of the two functions above for a writer whose own change must not fail: what can't be indexed is tried one by
@@ -207,6 +213,8 @@ DECLARE
 BEGIN
   FOR one IN SELECT DISTINCT document_id FROM treadle.search_repairs LIMIT most LOOP
     BEGIN
+      -- Held, so that it is not deleted under the row that is made for it.
+      PERFORM 1 FROM treadle.knowledge WHERE id = one FOR KEY SHARE;
       PERFORM treadle.index_documents(ARRAY[one]);
       DELETE FROM treadle.search_repairs WHERE document_id = one;
       repaired := repaired + 1;
