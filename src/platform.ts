@@ -4,6 +4,7 @@ import { builtInContracts } from './jobs/built-in-jobs.ts';
 import type { Database } from './lib/postgres/open-database.ts';
 import type { JobContract } from './queues/define-job.ts';
 import { builtInQueues, type QueueDefinition } from './queues/define-queue.ts';
+import { DirectJobs } from './queues/bullmq/direct-jobs.ts';
 import { createEnqueuer } from './queues/enqueue/create-enqueuer.ts';
 import { JobAnnouncements } from './queues/jobs/job-announcements.ts';
 import { LedgerDeadLetters } from './queues/jobs/ledger-dead-letters.ts';
@@ -38,6 +39,8 @@ export interface Platform {
   readonly jobs: JobStore;
   readonly queues: QueueAdmin;
   readonly deadLetters: DeadLetters;
+  /** What was enqueued straight to a queue and is still there. */
+  readonly directJobs: DirectJobs;
   readonly schedules: ScheduleStore;
   readonly workspaces: WorkspaceService;
   readonly embeddings: EmbeddingService;
@@ -120,6 +123,7 @@ export const createPlatform = async (
     jobs: new LedgerJobStore({ postgres, announcements, transports }),
     queues: new LedgerQueueAdmin({ postgres, registry, transports }),
     deadLetters: new LedgerDeadLetters(postgres),
+    directJobs: new DirectJobs({ postgres, registry, transports }),
     schedules: createScheduleStore({ postgres, findContract: (name) => registry.find(name) }),
     ...domain,
     loops: new LoopWatch(),

@@ -166,7 +166,7 @@ export const createServer = async (platform: Platform, options: ServerOptions = 
   await collectDocs(app, '0.1.0');
   const parts = { platform, closing: closing.signal, heartbeatMs: options.heartbeatMs ?? 15_000 };
   addRoutes(app, parts);
-  await addBoard(app, parts, []);
+  await addBoard(app, parts, [platform.directJobs]);
   addLogin(app, { keys, logins, failures });
   await addDocsPage(app);
   app.addHook('preClose', async () => closing.abort());

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { finishJobs } from '../../src/queues/ledger/ledger-writer.ts';
-import { useApi } from './use-api.ts';
+import { useApi, warm } from './use-api.ts';
 
 const api = useApi();
 
@@ -31,6 +31,16 @@ describe('the board', () => {
     const answer = await api.call('GET', '/board/api/queues');
     const names = answer.body.queues.map((found: { name: string }) => found.name);
     expect(names).toEqual(expect.arrayContaining(['default', 'embeddings', 'maintenance']));
+  });
+
+  test('shows what waits in a queue without a row in the ledger, and takes it out', async () => {
+    const before = (await queue()).counts.waiting;
+    const { id } = await api.platform.enqueuer.enqueue(warm, { key: 'front-page' });
+    await api.until(async () => (await queue()).counts.waiting === before + 1);
+    expect(await idsIn('waiting')).toContain(id);
+    expect(await shown(id)).toMatchObject({ job: { id, data: { key: 'front-page' } } });
+    expect((await press(`${id}/clean`)).status).toBe(204);
+    expect(await idsIn('waiting')).not.toContain(id);
   });
 
   test('shows jobs under the tab of their state, with what they carry', async () => {

@@ -18,6 +18,14 @@ const greet = defineJob({
   attempts: 3,
 });
 
+/** Goes straight to its queue, around the ledger. */
+export const warm = defineJob({
+  name: 'app.warm',
+  queue: 'default',
+  payload: z.object({ key: z.string() }),
+  durability: 'queue',
+});
+
 /** Whatever JSON an answer carries. */
 type Body = ReturnType<typeof JSON.parse>;
 
@@ -79,7 +87,7 @@ export const useApi = ({ env = {}, ...options }: UseApiOptions = {}): TestApi =>
       config,
       createLog({ level: 'silent' }),
       { url, directUrl: url, embedded: false, close: leaveOpen },
-      { contracts: [greet] },
+      { contracts: [greet, warm] },
     );
     server = await createServer(platform, options);
   });
