@@ -1,10 +1,12 @@
 import os from 'node:os';
+import { withTimeout } from '../lib/batching/with-timeout.ts';
 import type { Role } from '../lib/config/load-config.ts';
 import type { Platform } from '../platform.ts';
 import type { RunningRole } from './running-role.ts';
 import { queuesOf } from './worker.ts';
 
 const everyMs = 5_000;
+const farewellMs = 2_000;
 
 const beat = `
   INSERT INTO treadle.processes AS known (id, roles, host, pid, queues) VALUES ($1, $2, $3, $4, $5)
@@ -32,7 +34,11 @@ export const startProcessBeat = async (platform: Platform, roles: readonly Role[
       clearInterval(timer);
       loop.end();
       await writing;
-      await postgres.query('DELETE FROM treadle.processes WHERE id = $1', [processId]);
+      await withTimeout(
+        postgres.query('DELETE FROM treadle.processes WHERE id = $1', [processId]),
+        farewellMs,
+        'Postgres',
+      ).catch((error: unknown) => log.warn({ event: 'process.farewell-failed', err: error }));
     },
   };
 };

@@ -52,7 +52,7 @@ export const startWorker = async (platform: Platform, { handlers }: WorkerOption
   return {
     close: async () => {
       await stopListening();
-      await handBack(runner, consumers, platform.config.shutdownGraceMs);
+      await handBack(runner, consumers, ledger, platform.config.shutdownGraceMs);
       await ledger.close();
     },
   };
@@ -62,7 +62,12 @@ export const startWorker = async (platform: Platform, { handlers }: WorkerOption
  * Ends the running attempts: no new ones, every signal aborted, the grace period for handlers that take their time, and
  * what runs on after it is abandoned. All of them are handed back, at no cost of an attempt.
  */
-const handBack = async (runner: AttemptRunner, consumers: readonly Consumer[], graceMs: number): Promise<void> => {
+const handBack = async (
+  runner: AttemptRunner,
+  consumers: readonly Consumer[],
+  ledger: LedgerWriter,
+  graceMs: number,
+): Promise<void> => {
   runner.refuse();
   await Promise.all(consumers.map((consumer) => consumer.pause()));
   for (const attempt of runner.active.all()) attempt.abort('shutdown', 'the worker is shutting down');
@@ -74,5 +79,6 @@ const handBack = async (runner: AttemptRunner, consumers: readonly Consumer[], g
   ]);
   grace.abort();
   for (const attempt of runner.active.all()) attempt.abandon();
-  await Promise.all(consumers.map((consumer) => consumer.close()));
+  // Attempts whose end cannot be written, because Postgres is away, are given up: their jobs run again.
+  await Promise.all([ledger.close(), ...consumers.map((consumer) => consumer.close())]);
 };

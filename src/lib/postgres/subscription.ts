@@ -1,5 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type pg from 'pg';
+import { isConnectionError } from '../errors/classify.ts';
 import type { Log } from '../log/create-log.ts';
 import type { Postgres } from './postgres.ts';
 
@@ -16,29 +17,42 @@ export class Subscription {
   readonly #onReconnect = new Set<() => void>();
   readonly #closing = new AbortController();
   #connecting: Promise<pg.Client | undefined> | undefined;
+  #live: pg.Client | undefined;
 
   constructor(postgres: Postgres, log: Log) {
     this.#postgres = postgres;
     this.#log = log;
   }
 
-  /** Calls `listener` for each notification on `channel`; resolves once it listens. Answers how to stop. */
+  /**
+   * Calls `listener` for each notification on `channel`; resolves once it listens, or with a lost connection, which is
+   * made again and then tells by `onReconnect`. Answers how to stop, which waits for no server.
+   */
   async listen(channel: string, listener: Listener, onReconnect?: () => void): Promise<() => Promise<void>> {
     const listeners = this.#listeners.get(channel) ?? new Set<Listener>();
     listeners.add(listener);
     this.#listeners.set(channel, listeners);
     if (onReconnect) this.#onReconnect.add(onReconnect);
-    const client = await this.#client();
-    await client?.query(`LISTEN ${channel}`);
-    return async () => {
+    const stop = (): Promise<void> => {
       listeners.delete(listener);
       if (onReconnect) this.#onReconnect.delete(onReconnect);
       if (listeners.size === 0 && this.#listeners.get(channel) === listeners) {
         this.#listeners.delete(channel);
-        const open = await this.#connecting;
-        await open?.query(`UNLISTEN ${channel}`).catch(() => undefined);
+        void this.#live?.query(`UNLISTEN ${channel}`).catch(() => undefined);
       }
+      return Promise.resolve();
     };
+    try {
+      const client = await this.#client();
+      await client?.query(`LISTEN ${channel}`);
+    } catch (error) {
+      // The next connection listens on every channel.
+      if (!isConnectionError(error)) {
+        void stop();
+        throw error;
+      }
+    }
+    return stop;
   }
 
   async close(): Promise<void> {
@@ -79,11 +93,13 @@ export class Subscription {
       await client.end().catch(() => undefined);
       throw error;
     }
+    this.#live = client;
     client.once('end', () => this.#reconnect());
     return client;
   }
 
   #reconnect(): void {
+    this.#live = undefined;
     if (this.#closing.signal.aborted) return;
     this.#connecting = this.#connect().then((client) => {
       for (const tell of this.#onReconnect) tell();

@@ -77,7 +77,7 @@ export class LedgerJobStore implements JobStore {
     if (!isUuid(id)) return;
     const alarm = new Alarm();
     const ring = (): void => alarm.ring();
-    const stop = await this.#parts.announcements.listen(id, ring);
+    const stop = await this.#parts.announcements.listen(id, ring, signal);
     signal.addEventListener('abort', ring, { once: true });
     try {
       await this.#parts.postgres.query('UPDATE treadle.jobs SET watched = true WHERE id = $1 AND NOT watched', [id]);

@@ -82,6 +82,8 @@ export class AttemptRunner {
       );
       return settle({ kind: 'permanent', error });
     }
+    // The shutdown may have begun while the ledger was asked: too late for its signal to reach this attempt.
+    if (this.#closing) return 'hand-back';
     return this.#call(attempt, handler, startedAt, over);
   }
 
