@@ -8,6 +8,20 @@ export type Outcome<R = unknown> =
   | { readonly kind: 'interrupted' }
   | { readonly kind: 'cancelled' };
 
+const kinds: ReadonlySet<unknown> = new Set<Outcome['kind']>([
+  'completed',
+  'retryable',
+  'permanent',
+  'rate-limited',
+  'deferred',
+  'interrupted',
+  'cancelled',
+]);
+
+/** For what a handler without types answers. */
+export const isOutcome = (value: unknown): value is Outcome =>
+  typeof value === 'object' && value !== null && 'kind' in value && kinds.has(value.kind);
+
 /** The job is done; `result` is kept with it. */
 export const completed = <R>(result: R): Outcome<R> => ({ kind: 'completed', result });
 /** The attempt failed and another may succeed: after the contract's backoff, or after `afterMs`. */

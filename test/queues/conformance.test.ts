@@ -55,6 +55,7 @@ const suite = (redis?: TestRedis): void => {
     handlers: [
       handle(echo, async (context) => {
         note(context);
+        context.progress(1, 'all done');
         return completed({ n: context.payload.n });
       }),
       handle(flaky, async (context) => {
@@ -113,6 +114,7 @@ const suite = (redis?: TestRedis): void => {
     expect(accepted).toMatchObject({ queue: 'things', name: 'things.echo', state: 'accepted' });
     const job = await finished(accepted.id);
     expect(job).toMatchObject({ state: 'completed', attemptsMade: 1, result: { n: 1 }, tags: ['a'], failures: [] });
+    expect(job.progress).toEqual({ fraction: 1, note: 'all done' });
     expect(job.startedAt?.getTime()).toBeLessThanOrEqual(job.finishedAt?.getTime() ?? 0);
     expect(runsOf('things.echo', 1)).toHaveLength(1);
     expect((await jobs.list({ tag: 'a' }, { limit: 5 })).items.map(({ id }) => id)).toEqual([accepted.id]);

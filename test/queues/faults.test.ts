@@ -10,7 +10,7 @@ import { startScheduler } from '../../src/workers/scheduler.ts';
 import type { RunningRole } from '../../src/workers/running-role.ts';
 import { describeWithRedis, useRedis, type TestRedis } from '../services/redis.ts';
 import { useDatabase } from '../services/database.ts';
-import { useTreadle } from './use-treadle.ts';
+import { useTreadle, type TestTreadle } from './use-treadle.ts';
 
 const queue = defineQueue({ name: 'things', concurrency: 4, lockMs: 2_000 });
 const payload = z.object({ n: z.number().int() });
@@ -23,7 +23,13 @@ const latest = defineJob({
   timeoutMs: 1_000,
 });
 
-const suite = (redis?: TestRedis): void => {
+interface Running {
+  readonly treadle: TestTreadle;
+  readonly ran: readonly number[];
+  openJobs(): Promise<number>;
+}
+
+const suite = (redis?: TestRedis, extra?: (running: Running) => void): void => {
   const database = useDatabase();
   const ran: number[] = [];
   const texts = new Map<string, string[]>();
@@ -56,19 +62,7 @@ const suite = (redis?: TestRedis): void => {
     return row?.open ?? -1;
   };
 
-  test.runIf(redis)('jobs that were in Redis when it was flushed finish all the same', async () => {
-    const { enqueuer, queues } = treadle.platform;
-    await enqueuer.enqueueMany(
-      count,
-      Array.from({ length: 400 }, (_, n) => ({ n })),
-    );
-    await expect.poll(() => ran.length, { timeout: 10_000 }).toBeGreaterThan(20);
-    await redis?.client.flushdb();
-    await expect.poll(openJobs, { timeout: 20_000 }).toBe(0);
-    expect(new Set(ran).size).toBe(400);
-    const summary = (await queues.list()).find(({ name }) => name === 'things');
-    expect(summary?.counts).toMatchObject({ completed: 400, dead: 0 });
-  });
+  extra?.({ treadle, ran, openJobs });
 
   test('when the leader of the relay is lost, the other scheduler takes over', async () => {
     const [before] = await database.query<{ pid: number }>(
@@ -135,9 +129,28 @@ const suite = (redis?: TestRedis): void => {
   });
 };
 
+const flushed =
+  (redis: TestRedis) =>
+  ({ treadle, ran, openJobs }: Running): void => {
+    test('jobs that were in Redis when it was flushed finish all the same', async () => {
+      const { enqueuer, queues } = treadle.platform;
+      await enqueuer.enqueueMany(
+        count,
+        Array.from({ length: 400 }, (_, n) => ({ n })),
+      );
+      await expect.poll(() => ran.length, { timeout: 10_000 }).toBeGreaterThan(20);
+      await redis.client.flushdb();
+      await expect.poll(openJobs, { timeout: 20_000 }).toBe(0);
+      expect(new Set(ran).size).toBe(400);
+      const summary = (await queues.list()).find(({ name }) => name === 'things');
+      expect(summary?.counts).toMatchObject({ completed: 400, dead: 0 });
+    });
+  };
+
 describe('faults, BullMQ on Postgres', () => {
   suite();
 });
 describeWithRedis('faults, BullMQ on Redis', () => {
-  suite(useRedis());
+  const redis = useRedis();
+  suite(redis, flushed(redis));
 });

@@ -17,6 +17,7 @@ export const prune = defineJob({
     /** Rows, by what they were. */
     deleted: z.object({
       finishedJobs: count,
+      events: count,
       idempotencyKeys: count,
       onceKeys: count,
       scheduleFires: count,

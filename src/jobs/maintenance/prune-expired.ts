@@ -7,6 +7,7 @@ export interface Pruned {
   readonly partitionsBusy: string[];
   readonly deleted: {
     readonly finishedJobs: number;
+    readonly events: number;
     readonly idempotencyKeys: number;
     readonly onceKeys: number;
     readonly scheduleFires: number;
@@ -68,8 +69,8 @@ const deleteExpired = async (
 };
 
 /**
- * Drops the partitions of finished jobs past their retention, deletes old rows of the default partitions and old keys
- * and fires in batches, and makes the partitions of the next days. May be stopped at any step and run again.
+ * Drops the partitions of finished jobs past their retention, deletes old rows of the default partitions, old events,
+ * keys and fires in batches, and makes the partitions of the next days. May be stopped at any step and run again.
  */
 export const pruneExpired = async (postgres: Postgres, retention: Retention, signal: AbortSignal): Promise<Pruned> => {
   await postgres.query('SELECT treadle.ensure_partitions()');
@@ -94,6 +95,11 @@ export const pruneExpired = async (postgres: Postgres, retention: Retention, sig
     partitionsBusy,
     deleted: {
       finishedJobs,
+      events: await deleteExpired(
+        postgres,
+        { table: 'events', column: 'occurred_on', ageMs: retention.eventsMs },
+        signal,
+      ),
       idempotencyKeys: await olderThan('idempotency_keys', retention.idempotencyKeysMs),
       onceKeys: await olderThan('once_keys', onceKeysMs),
       scheduleFires: await olderThan('schedule_fires', scheduleFiresMs),

@@ -1,4 +1,5 @@
 import type { Postgres } from '../../lib/postgres/postgres.ts';
+import type { Queryable } from '../../lib/postgres/queryable.ts';
 import type { JobRecord, Page } from '../ledger/job-record.ts';
 import type { DeadLetterFilter, DeadLetters } from '../ports.ts';
 import { pageOfJobs, type Condition } from './job-pages.ts';
@@ -34,12 +35,21 @@ export class LedgerDeadLetters implements DeadLetters {
   }
 
   async redrive(filter: DeadLetterFilter, limit: number): Promise<number> {
-    const { items } = await this.list(filter, { limit });
-    return items.length === 0
-      ? 0
-      : reopenJobs(
-          this.#postgres,
-          items.map(({ id }) => id),
-        );
+    const oldest = await oldestDead(this.#postgres, conditionsOf(filter), limit);
+    return oldest.length === 0 ? 0 : reopenJobs(this.#postgres, oldest);
   }
 }
+
+/** The ids that match, the jobs accepted first in front. */
+const oldestDead = async (
+  db: Queryable,
+  conditions: readonly Condition[],
+  limit: number,
+): Promise<readonly string[]> => {
+  const where = ["state = 'dead'", ...conditions.map(({ sql }, index) => sql(`$${index + 2}`))].join(' AND ');
+  const { rows } = await db.query<{ id: string }>(
+    `SELECT id FROM treadle.finished_jobs WHERE ${where} ORDER BY id LIMIT $1`,
+    [limit, ...conditions.map(({ value }) => value)],
+  );
+  return rows.map(({ id }) => id);
+};

@@ -1,6 +1,5 @@
 import { loadSql } from '../../lib/postgres/load-sql.ts';
 import type { Queryable } from '../../lib/postgres/queryable.ts';
-import type { JobContract } from '../define-job.ts';
 import type { Delivery } from '../transport.ts';
 
 export type Admission = 'run' | 'gone' | 'cancelled';
@@ -22,14 +21,14 @@ const adopt = new URL('./adopt-job.sql', import.meta.url);
 export const adoptJob = async (
   db: Queryable,
   { jobId, envelope, queue, name }: Delivery,
-  contract: JobContract,
+  priority: number,
 ): Promise<void> => {
   const { payload, tenant, attemptsAllowed, attemptsMade, timeoutMs } = envelope;
   const values = [
     jobId,
     name,
     queue,
-    contract.priority,
+    priority,
     tenant,
     JSON.stringify(payload),
     attemptsAllowed,

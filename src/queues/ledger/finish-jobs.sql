@@ -4,7 +4,7 @@
 WITH ended AS (
   SELECT DISTINCT ON (id) * FROM jsonb_to_recordset($1) AS ending (
     id uuid, state treadle.job_state, attempts_made smallint, started_at timestamptz, worker text, result jsonb, error jsonb,
-    failure jsonb, returns integer)
+    failure jsonb, progress jsonb, returns integer)
 ), gone AS (
   DELETE FROM treadle.jobs AS job
   WHERE id = ANY ($2) AND (returns >= 0 OR NOT EXISTS (SELECT 1 FROM ended WHERE ended.id = job.id AND ended.returns > job.returns))
@@ -16,7 +16,7 @@ WITH ended AS (
   SELECT gone.id, gone.name, gone.queue, ended.state, gone.priority, gone.tenant, gone.payload, gone.tags, gone.attempts_allowed,
     coalesce(ended.attempts_made, gone.attempts_made), gone.timeout_ms, gone.deduplication_key, gone.parent_id,
     gone.schedule_name, gone.due_at, gone.created_at, coalesce(ended.started_at, gone.started_at), clock_timestamp(),
-    coalesce(ended.worker, gone.worker), gone.progress,
+    coalesce(ended.worker, gone.worker), coalesce(ended.progress, gone.progress),
     CASE WHEN ended.failure IS NULL THEN gone.failures ELSE gone.failures || jsonb_build_array(ended.failure) END,
     ended.result, ended.error
   FROM gone JOIN ended USING (id)

@@ -17,6 +17,8 @@ export interface Ending {
   readonly resultJson?: string;
   readonly error?: FailedAttempt['error'];
   readonly failure?: FailedAttempt;
+  /** The last that was not noted yet. */
+  readonly progress?: JobProgress;
 }
 
 /** A job that goes back to the ledger, to run again at `dueAt`. */
@@ -52,6 +54,7 @@ const endingJson = (ending: Ending): string => {
     worker: ending.worker,
     error: ending.error,
     failure: ending.failure,
+    progress: ending.progress,
   });
   return ending.resultJson === undefined ? fields : `${fields.slice(0, -1)},"result":${ending.resultJson}}`;
 };
@@ -134,8 +137,9 @@ export class LedgerWriter {
 
   /** Ends the job; false when another attempt ended it before. Waits out a Postgres that can't be reached. */
   finish(ending: Ending): Promise<boolean> {
+    const progress = this.#marks.get(ending.id)?.progress;
     this.#marks.delete(ending.id);
-    return this.#endings.submit(ending);
+    return this.#endings.submit(progress ? { ...ending, progress } : ending);
   }
 
   /** Takes the job back; false when it is no longer this attempt's. */

@@ -82,6 +82,8 @@ test('prune drops the days past their retention whole, and keeps the younger one
     INSERT INTO treadle.idempotency_keys VALUES ('t', 'old', 'h', gen_random_uuid(), now() - interval '25 hours'),
       ('t', 'new', 'h', gen_random_uuid(), now() - interval '23 hours');
     INSERT INTO treadle.once_keys VALUES ('old', now() - interval '31 days'), ('new', now() - interval '29 days');
+    INSERT INTO treadle.events (type, aggregate_id, version, data, occurred_on) VALUES
+      ('tests.old', gen_random_uuid(), 1, '{}', now() - interval '8 days'), ('tests.new', gen_random_uuid(), 1, '{}', now() - interval '6 days');
     INSERT INTO treadle.schedules (name, job_name, cron) VALUES ('s', 'tests.fragile', '0 0 1 1 *');
     INSERT INTO treadle.schedule_fires VALUES ('s', '2020-01-01', gen_random_uuid(), now() - interval '91 days'),
       ('s', '2021-01-01', gen_random_uuid(), now() - interval '89 days')`);
@@ -93,10 +95,13 @@ test('prune drops the days past their retention whole, and keeps the younger one
   expect(partitionsDropped.toSorted()).toEqual(gone);
   expect(rest).toEqual({
     partitionsBusy: [],
-    deleted: { finishedJobs: 5_004, idempotencyKeys: 1, onceKeys: 1, scheduleFires: 1 },
+    deleted: { events: 1, finishedJobs: 5_004, idempotencyKeys: 1, onceKeys: 1, scheduleFires: 1 },
   });
   expect(await oldJobs()).toBe(young - 3);
   expect(await database.query('SELECT key FROM treadle.once_keys')).toEqual([{ key: 'new' }]);
+  expect(await database.query(`SELECT type FROM treadle.events WHERE type LIKE 'tests.%'`)).toEqual([
+    { type: 'tests.new' },
+  ]);
   expect(await database.query('SELECT key FROM treadle.idempotency_keys')).toEqual([{ key: 'new' }]);
 });
 
