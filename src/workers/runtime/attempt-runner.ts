@@ -1,4 +1,5 @@
 import { AppError } from '../../lib/errors/app-error.ts';
+import { codeOf, isConnectionError } from '../../lib/errors/classify.ts';
 import type { Log } from '../../lib/log/create-log.ts';
 import type { Platform } from '../../platform.ts';
 import type { AttemptInfo, JobHandler } from '../../queues/handle.ts';
@@ -94,7 +95,7 @@ export class AttemptRunner {
     const mark = (progress?: { readonly fraction: number; readonly note?: string }): void => {
       if (tracked) ledger.mark({ id: delivery.jobId, returns, startedAt, worker, ...(progress ? { progress } : {}) });
     };
-    let completedInTransaction = false;
+    let completedInTransaction: Outcome | undefined;
     const call = new HandlerCall({
       platform: this.#parts.platform,
       handler,
@@ -106,13 +107,13 @@ export class AttemptRunner {
         mark({ fraction: Math.min(1, Math.max(0, fraction)), ...(note === undefined ? {} : { note }) }),
       completeIn: async (tx, result) => {
         const resultJson = serializeOrThrow(result ?? null, `the result of ${delivery.name}`);
-        if (!tracked) await adoptJob(tx, delivery, handler.contract);
+        if (!tracked) await adoptJob(tx, delivery, handler.contract.priority);
         const [closed] = await finishJobs(tx, [
           { id: delivery.jobId, state: 'completed', returns, startedAt, worker, resultJson },
         ]);
         if (!closed) throw new OutcomeError({ kind: 'interrupted' });
-        completedInTransaction = true;
-        return { kind: 'completed', result };
+        completedInTransaction = { kind: 'completed', result };
+        return completedInTransaction;
       },
     });
     lock.onLost = () => call.abort('lock-lost', 'the lock on this job is lost: another worker may run it');
@@ -126,7 +127,8 @@ export class AttemptRunner {
     mark();
     try {
       const outcome = await call.outcome();
-      if (completedInTransaction && outcome.kind === 'completed') return 'remove';
+      // Another outcome means that the transaction may have been rolled back: the ledger is asked.
+      if (outcome === completedInTransaction) return 'remove';
       return await this.#settle(attempt, startedAt, outcome);
     } finally {
       lock.onLost = undefined;
@@ -140,9 +142,22 @@ export class AttemptRunner {
       outcome,
       contract: this.#parts.handlers.get(attempt.delivery.name)?.contract,
     };
-    return settleOutcome(this.#parts, settled);
+    try {
+      return await settleOutcome(this.#parts, settled);
+    } catch (error) {
+      // Run again, it would come to the same: the job alone ends as a dead letter.
+      if (outcome.kind === 'permanent' || !isFaultOfData(error)) throw error;
+      return settleOutcome(this.#parts, { ...settled, outcome: { kind: 'permanent', error } });
+    }
   }
 }
+
+/** True when the ledger cannot keep what came of an attempt, however often it is asked. */
+const isFaultOfData = (error: unknown): boolean => {
+  if (error instanceof AppError) return error.code === 'VALIDATION_ERROR';
+  const code = codeOf(error);
+  return code === undefined ? !isConnectionError(error) : /^(?:22|23|54)/.test(code);
+};
 
 const attemptInfo = ({ jobId, name, queue, envelope }: Delivery): AttemptInfo => ({
   id: jobId,

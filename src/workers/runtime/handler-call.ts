@@ -4,7 +4,7 @@ import type { Log } from '../../lib/log/create-log.ts';
 import type { Transaction } from '../../lib/postgres/transaction.ts';
 import type { Platform } from '../../platform.ts';
 import type { AttemptInfo, JobHandler } from '../../queues/handle.ts';
-import type { Outcome } from '../../queues/outcome.ts';
+import { isOutcome, type Outcome } from '../../queues/outcome.ts';
 import { AttemptAborted, outcomeOfError, type AbortCause } from './outcome-of.ts';
 
 export interface HandlerRun {
@@ -47,17 +47,13 @@ export class HandlerCall {
 
   /** The outcome of the call. Never throws. */
   async outcome(): Promise<Outcome> {
-    const { handler, payload, timeoutMs } = this.#run;
-    const parsed = handler.contract.payload.safeParse(payload);
-    if (!parsed.success) {
-      const error = validationError(`the payload of ${handler.contract.name}`, faultsOf(parsed.error));
-      return { kind: 'permanent', error };
-    }
+    const { timeoutMs } = this.#run;
     const deadline = setTimeout(() => this.abort('deadline', `the attempt ran longer than ${timeoutMs} ms`), timeoutMs);
     try {
+      const payload = this.#parsePayload();
       return await new Promise<Outcome>((resolve, reject) => {
         this.#giveUp = reject;
-        this.#call(parsed.data).then(resolve, reject);
+        this.#call(payload).then(resolve, reject);
       });
     } catch (error) {
       return outcomeOfError(error, this.#reason?.abortCause, timeoutMs);
@@ -76,11 +72,18 @@ export class HandlerCall {
     return this.#controller.signal;
   }
 
+  #parsePayload(): unknown {
+    const { contract } = this.#run.handler;
+    const parsed = contract.payload.safeParse(this.#run.payload);
+    if (!parsed.success) throw validationError(`the payload of ${contract.name}`, faultsOf(parsed.error));
+    return parsed.data;
+  }
+
   async #call(payload: unknown): Promise<Outcome> {
     const { handler, platform, job, log, progress, completeIn } = this.#run;
     const signal = (): AbortSignal => this.#signal();
     let bound: Log | undefined;
-    return handler.run({
+    const outcome: unknown = await handler.run({
       payload,
       platform,
       job,
@@ -94,5 +97,9 @@ export class HandlerCall {
         return bound;
       },
     });
+    if (isOutcome(outcome)) return outcome;
+    throw validationError(`what the handler of ${job.name} answers`, [
+      { path: '', message: 'must be an outcome, such as completed(result) makes' },
+    ]);
   }
 }

@@ -25,7 +25,7 @@ export interface SettledAttempt {
   readonly contract: JobContract | undefined;
 }
 
-const clean = (text: string): string => text.replaceAll('\0', '\u2400').toWellFormed();
+const clean = (text: unknown): string => String(text).replaceAll('\0', '\u2400').toWellFormed();
 
 /** Postgres can't keep NUL or half of a surrogate pair, and an error's text may quote anything. */
 const storable = (error: SerializedError): SerializedError => ({
@@ -33,6 +33,15 @@ const storable = (error: SerializedError): SerializedError => ({
   message: clean(error.message).slice(0, 10_000),
   ...(error.stack === undefined ? {} : { stack: clean(error.stack).slice(0, 20_000) }),
 });
+
+const defaultPriority = 5;
+const longestDelayMs = 366 * 86_400_000;
+
+/** Handlers compute delays from what other servers say: none is before now, nor more than a year ahead. */
+const dueAfter = (ms: number): Date => {
+  if (Number.isNaN(ms)) throw validationError('the outcome', [{ path: 'delay', message: 'must be a number' }]);
+  return new Date(Date.now() + Math.min(longestDelayMs, Math.max(0, ms)));
+};
 
 const failureOf = ({ attempt, startedAt }: SettledAttempt, error: SerializedError): FailedAttempt => ({
   attempt: attempt.delivery.envelope.attemptsMade + 1,
@@ -87,7 +96,8 @@ const bury = async (parts: SettlingParts, settled: SettledAttempt, thrown: unkno
 };
 
 const adopt = async (parts: SettlingParts, { attempt: { delivery }, contract }: SettledAttempt): Promise<void> => {
-  if (!delivery.envelope.tracked && contract) await adoptJob(parts.platform.postgres, delivery, contract);
+  if (!delivery.envelope.tracked)
+    await adoptJob(parts.platform.postgres, delivery, contract?.priority ?? defaultPriority);
 };
 
 interface Again {
@@ -129,7 +139,7 @@ const retry = async (
     err: thrown,
   });
   return runAgain(parts, settled, {
-    dueAt: new Date(Date.now() + waitMs),
+    dueAt: dueAfter(waitMs),
     attemptsMade,
     failure: failureOf(settled, error),
   });
@@ -156,11 +166,14 @@ export const settleOutcome = async (parts: SettlingParts, settled: SettledAttemp
       return bury(parts, settled, outcome.error);
     case 'rate-limited':
       return runAgain(parts, settled, {
-        dueAt: new Date(Date.now() + outcome.afterMs),
+        dueAt: dueAfter(outcome.afterMs),
         attemptsMade: envelope.attemptsMade,
       });
     case 'deferred':
-      return runAgain(parts, settled, { dueAt: outcome.until, attemptsMade: envelope.attemptsMade });
+      return runAgain(parts, settled, {
+        dueAt: dueAfter(outcome.until.getTime() - Date.now()),
+        attemptsMade: envelope.attemptsMade,
+      });
     case 'cancelled':
       await adopt(parts, settled);
       return end(parts, settled, { state: 'cancelled' });
