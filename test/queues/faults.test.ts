@@ -26,7 +26,7 @@ const latest = defineJob({
 interface Running {
   readonly treadle: TestTreadle;
   readonly ran: readonly number[];
-  openJobs(): Promise<number>;
+  readonly openJobs: () => Promise<number>;
 }
 
 const suite = (redis?: TestRedis, extra?: (running: Running) => void): void => {
@@ -71,6 +71,16 @@ const suite = (redis?: TestRedis, extra?: (running: Running) => void): void => {
     );
     await database.query('SELECT pg_terminate_backend($1)', [before?.pid]);
     const { id } = await treadle.platform.enqueuer.enqueue(count, { n: 1_000 });
+    expect(await treadle.platform.jobs.wait(id, 15_000)).toMatchObject({ state: 'completed' });
+  });
+
+  test('a resume that the queue never heard of reaches it by the next leader of the relay', async () => {
+    await (await treadle.platform.transports.of('things')).setPaused(true);
+    const { id } = await treadle.platform.enqueuer.enqueue(count, { n: 1_500 });
+    await database.query(
+      `SELECT pg_terminate_backend(l.pid) FROM pg_locks AS l JOIN pg_stat_activity AS a USING (pid)
+       WHERE l.locktype = 'advisory' AND a.application_name = 'treadle:relay' AND a.datname = current_database() AND l.granted`,
+    );
     expect(await treadle.platform.jobs.wait(id, 15_000)).toMatchObject({ state: 'completed' });
   });
 

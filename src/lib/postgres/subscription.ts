@@ -18,6 +18,7 @@ export class Subscription {
   readonly #closing = new AbortController();
   #connecting: Promise<pg.Client | undefined> | undefined;
   #live: pg.Client | undefined;
+  #said: Promise<unknown> = Promise.resolve();
 
   constructor(postgres: Postgres, log: Log) {
     this.#postgres = postgres;
@@ -38,13 +39,13 @@ export class Subscription {
       if (onReconnect) this.#onReconnect.delete(onReconnect);
       if (listeners.size === 0 && this.#listeners.get(channel) === listeners) {
         this.#listeners.delete(channel);
-        void this.#live?.query(`UNLISTEN ${channel}`).catch(() => undefined);
+        if (this.#live) void this.#say(this.#live, `UNLISTEN ${channel}`).catch(() => undefined);
       }
       return Promise.resolve();
     };
     try {
       const client = await this.#client();
-      await client?.query(`LISTEN ${channel}`);
+      if (client) await this.#say(client, `LISTEN ${channel}`);
     } catch (error) {
       // The next connection listens on every channel.
       if (!isConnectionError(error)) {
@@ -60,6 +61,13 @@ export class Subscription {
     const client = await this.#connecting?.catch(() => undefined);
     client?.removeAllListeners('end');
     await client?.end();
+  }
+
+  /** One statement after the other. */
+  #say(client: pg.Client, statement: string): Promise<unknown> {
+    const said = this.#said.then(() => client.query(statement));
+    this.#said = said.catch(() => undefined);
+    return said;
   }
 
   #client(): Promise<pg.Client | undefined> {
@@ -94,6 +102,7 @@ export class Subscription {
       throw error;
     }
     this.#live = client;
+    this.#said = Promise.resolve();
     client.once('end', () => this.#reconnect());
     return client;
   }

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { Alarm } from '../../lib/batching/alarm.ts';
+import { withTimeout } from '../../lib/batching/with-timeout.ts';
 import { AppError, notFound } from '../../lib/errors/app-error.ts';
 import type { Postgres } from '../../lib/postgres/postgres.ts';
 import { jobColumns, jobRecordOf, type JobRow } from '../ledger/job-columns.ts';
@@ -20,6 +21,13 @@ export interface JobStoreParts {
 
 /** Changes may be announced before they can be seen elsewhere, and a notification may be lost: look again this often anyway. */
 const lookAgainMs = 1_000;
+
+const answerWithinMs = 2_000;
+
+interface RelayedJob extends Record<string, unknown> {
+  readonly state: JobState;
+  readonly returns: number;
+}
 
 const isUuid = (id: string): boolean => z.uuid().safeParse(id).success;
 const isFinished = (state: JobState): boolean => (finishedStates as readonly JobState[]).includes(state);
@@ -100,14 +108,21 @@ export class LedgerJobStore implements JobStore {
   async cancel(id: string): Promise<JobRecord> {
     const job = await this.#get(id);
     if (isFinished(job.state)) throw this.#conflict(job, 'cancelled');
-    const { rows } = await this.#parts.postgres.query<{ state: JobState; returns: number }>(
-      'UPDATE treadle.jobs SET cancel_requested = true WHERE id = $1 RETURNING state, returns',
-      [id],
+    const relayed = await this.#parts.postgres.transaction(
+      async (tx) => {
+        const { rows } = await tx.query<RelayedJob>(
+          'UPDATE treadle.jobs SET cancel_requested = true WHERE id = $1 RETURNING state, returns',
+          [id],
+        );
+        const [open] = rows;
+        if (!open || open.state === 'waiting' || open.state === 'active') return open;
+        // While its row is locked the relay cannot take it.
+        await finishJobs(tx, [{ id, state: 'cancelled' }]);
+        return undefined;
+      },
+      { name: 'cancel' },
     );
-    const [open] = rows;
-    if (open && (await this.#isNotRunning(job.queue, id, open)))
-      await finishJobs(this.#parts.postgres, [{ id, state: 'cancelled' }]);
-    else await this.#parts.postgres.query(`SELECT pg_notify('treadle_cancel', $1)`, [id]);
+    if (relayed) await this.#cancelRelayed(job.queue, id, relayed);
     return this.#get(id);
   }
 
@@ -138,17 +153,22 @@ export class LedgerJobStore implements JobStore {
     await this.#parts.postgres.query('DELETE FROM treadle.finished_jobs WHERE id = $1', [id]);
   }
 
-  /** True when no worker has the job: it never left the ledger, or it could be taken out of its queue. */
-  async #isNotRunning(
-    queue: string,
-    id: string,
-    { state, returns }: { readonly state: JobState; readonly returns: number },
-  ): Promise<boolean> {
-    if (state === 'active') return false;
-    if (state !== 'waiting') return true;
-    const transportId = transportIdOf(id, returns);
-    const transport = await this.#parts.transports.of(queue);
-    return (await transport.remove([transportId])).has(transportId);
+  /** Takes the job out of its queue, or reaches the worker that has it. */
+  async #cancelRelayed(queue: string, id: string, { state, returns }: RelayedJob): Promise<void> {
+    const { postgres, transports } = this.#parts;
+    const finish = async (): Promise<void> => void (await finishJobs(postgres, [{ id, state: 'cancelled' }]));
+    if (state === 'waiting') {
+      const transport = await transports.of(queue);
+      const transportId = transportIdOf(id, returns);
+      const removing = transport.remove([transportId]).then((removed) => removed.has(transportId));
+      try {
+        if (await withTimeout(removing, answerWithinMs, queue)) return await finish();
+      } catch {
+        // The queue's server is away. If the job can be taken out later it ends then; if not, its worker hears of it.
+        void removing.then((removed) => (removed ? finish() : undefined)).catch(() => undefined);
+      }
+    }
+    await postgres.query(`SELECT pg_notify('treadle_cancel', $1)`, [id]);
   }
 
   async #get(id: string): Promise<JobRecord> {

@@ -1,3 +1,4 @@
+import { withTimeout } from '../../lib/batching/with-timeout.ts';
 import type { Postgres } from '../../lib/postgres/postgres.ts';
 import type { JobRegistry } from '../job-registry.ts';
 import type { JobState } from '../ledger/job-record.ts';
@@ -40,6 +41,8 @@ const measureRecent = `
     FROM treadle.finished_jobs
     WHERE state = 'completed' AND finished_at > now() - interval '5 minutes' LIMIT 100000) AS recent
   GROUP BY queue`;
+
+const answerWithinMs = 2_000;
 
 /** {@link QueueAdmin} over the ledger. */
 export class LedgerQueueAdmin implements QueueAdmin {
@@ -91,7 +94,8 @@ export class LedgerQueueAdmin implements QueueAdmin {
       [queue, paused],
     );
     const transport = await this.#parts.transports.of(queue);
-    await transport.setPaused(paused);
+    // While the queue's server is away, the relay tells it when it is back.
+    await withTimeout(transport.setPaused(paused), answerWithinMs, queue).catch(() => undefined);
   }
 }
 

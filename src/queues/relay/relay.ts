@@ -31,6 +31,7 @@ const workersEveryMs = 2_000;
 const reconcileEveryMs = 15_000;
 const maxFailureDelayMs = 2_000;
 const slowTurnMs = 100;
+const answerWithinMs = 5_000;
 
 interface Round {
   readonly added: number;
@@ -41,6 +42,8 @@ interface Round {
 /** One queue in the relay's hands: at most one look at a time, and a pause after each failure, so that a queue whose server is away holds up nobody else. */
 interface QueueTurn {
   readonly relay: QueueRelay;
+  /** What this leader has told the queue; undefined until it has. */
+  paused: boolean | undefined;
   busy: boolean;
   failures: number;
   notBefore: number;
@@ -65,7 +68,7 @@ export class Relay {
     this.#queues = new Map(
       parts.transports.map((transport) => {
         const relay = new QueueRelay(parts.postgres, transport);
-        return [transport.queue, { relay, busy: false, failures: 0, notBefore: 0 }];
+        return [transport.queue, { relay, paused: undefined, busy: false, failures: 0, notBefore: 0 }];
       }),
     );
   }
@@ -117,6 +120,7 @@ export class Relay {
     this.#parts.log.info({ event: 'relay.leads' });
     await client.query('UPDATE treadle.relay SET holder = $1, sleeping = false', [`${process.pid}`]);
     this.#due = { epochs: 0, workers: 0, reconcile: performance.now() + reconcileEveryMs };
+    for (const turn of this.#queues.values()) turn.paused = undefined;
     let idleSince = performance.now();
     let failures = 0;
     while (!this.#closing.signal.aborted && !lost.aborted) {
@@ -126,7 +130,7 @@ export class Relay {
         failures = 0;
         if (round.added > 0) idleSince = performance.now();
         else if (round.waiting || performance.now() - idleSince < awakeForMs) await this.#alarm.sleep(awakePollMs);
-        else await this.#sleepUntilWoken();
+        else await this.#sleepUntilWoken(lost);
       } catch (error) {
         failures += 1;
         this.#parts.log.warn({ event: 'relay.round-failed', err: error });
@@ -144,6 +148,7 @@ export class Relay {
       next_due_at: Date | null;
     }>(loadSql(findDue), []);
     const { queues = [], paused = [], next_due_at: nextDueAt = null } = rows[0] ?? {};
+    this.#tellPaused(paused);
     const now = performance.now();
     const ready = queues
       .filter((queue) => !paused.includes(queue))
@@ -154,6 +159,23 @@ export class Relay {
     );
     const added = await withTimeout(Promise.all(turns), slowTurnMs, 'a queue').catch((): number[] => []);
     return { added: added.reduce((sum, count) => sum + count, 0), waiting: ready.length > 0, nextDueAt };
+  }
+
+  /** Whoever paused or resumed a queue told it too, if its server was there to be told. */
+  #tellPaused(paused: readonly string[]): void {
+    const now = performance.now();
+    for (const [queue, turn] of this.#queues) {
+      const wanted = paused.includes(queue);
+      // pg-boss' consumers read the ledger themselves.
+      if (turn.paused === wanted || turn.busy || now < turn.notBefore || turn.relay.transport.kind === 'pg-boss')
+        continue;
+      void this.#take(turn, async () => {
+        await withTimeout(turn.relay.transport.setPaused(wanted), answerWithinMs, queue);
+        turn.paused = wanted;
+        this.#alarm.ring();
+        return 0;
+      });
+    }
   }
 
   async #take(turn: QueueTurn, work: () => Promise<number>): Promise<number> {
@@ -196,10 +218,10 @@ export class Relay {
    * From here on every commit with a due job sends NOTIFY. A transaction that looked before `sleeping` was set is found
    * by the poll.
    */
-  async #sleepUntilWoken(): Promise<void> {
+  async #sleepUntilWoken(lost: AbortSignal): Promise<void> {
     await this.#setSleeping(true);
     try {
-      while (!this.#closing.signal.aborted) {
+      while (!this.#closing.signal.aborted && !lost.aborted) {
         this.#parts.beat?.();
         const { added, waiting, nextDueAt } = await this.#round();
         if (added > 0 || waiting) return;

@@ -1,4 +1,5 @@
 import { WaitingError } from 'bullmq';
+import { withTimeout } from '../../lib/batching/with-timeout.ts';
 import type { Log } from '../../lib/log/create-log.ts';
 import type { BullConnection, BullJob, BullWorker } from '../../queues/bullmq/bull-connection.ts';
 import { ledgerIdOf, LockLoss, type Consumer, type ConsumerOptions, type Delivery } from '../../queues/transport.ts';
@@ -89,10 +90,14 @@ export class BullConsumer implements Consumer {
     const askedAt = performance.now();
     try {
       const lost = new Set(
-        await this.#worker.extendJobLocks(
-          locks.map(({ id }) => id),
-          locks.map(({ token }) => token),
-          this.#options.lockMs,
+        await withTimeout(
+          this.#worker.extendJobLocks(
+            locks.map(({ id }) => id),
+            locks.map(({ token }) => token),
+            this.#options.lockMs,
+          ),
+          this.#options.lockMs / 4,
+          this.#options.queue,
         ),
       );
       for (const held of locks) {
