@@ -32,6 +32,7 @@ CREATE TABLE treadle.embedded_entities (
   entity_type text NOT NULL,
   entity_id uuid NOT NULL,
   model text NOT NULL,
+  dimensions integer NOT NULL,
   version integer NOT NULL,
   chunks integer NOT NULL,
   embedded_at timestamptz NOT NULL DEFAULT now(),
@@ -61,7 +62,7 @@ CREATE TYPE treadle.nearest_chunk AS
 -- follows in the order of its bits, its score estimated from their share.
 CREATE FUNCTION treadle.nearest_chunks(
   workspace uuid, of_type text, of_model text, query real[], query_bits bit varying, wanted integer,
-  among uuid[] DEFAULT NULL, exact integer DEFAULT 300)
+  among uuid[] DEFAULT NULL, exact integer DEFAULT 200)
 RETURNS SETOF treadle.nearest_chunk
 LANGUAGE plpgsql STABLE PARALLEL SAFE
 SET search_path = pg_catalog SET jit = off SET work_mem = '32MB'
@@ -80,7 +81,7 @@ BEGIN
       bit_count(e.bits # query_bits) AS differing
     FROM treadle.embeddings AS e
     WHERE e.workspace_id = workspace AND e.entity_type = of_type AND e.model = of_model
-      AND length(e.bits) = bit_length
+      AND e.dimensions = cardinality(query)
       AND (among IS NULL OR e.entity_id IN (SELECT listed_id FROM listed))
     ORDER BY differing, e.entity_id, e.chunk_index
     LIMIT greatest(wanted, exact)
@@ -174,7 +175,7 @@ BEGIN
   EXECUTE replace($sql$
     CREATE OR REPLACE FUNCTION treadle.nearest_chunks(
       workspace uuid, of_type text, of_model text, query real[], query_bits bit varying, wanted integer,
-      among uuid[] DEFAULT NULL, exact integer DEFAULT 300)
+      among uuid[] DEFAULT NULL, exact integer DEFAULT 200)
     RETURNS SETOF treadle.nearest_chunk
     LANGUAGE plpgsql STABLE
     SET search_path = pg_catalog SET jit = off

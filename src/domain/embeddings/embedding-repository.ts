@@ -9,11 +9,12 @@ const entityLocks: Readonly<Record<string, string>> = {
 };
 
 const claimVersion = `
-  INSERT INTO treadle.embedded_entities AS known (workspace_id, entity_type, entity_id, model, version, chunks)
-  VALUES ($1, $2, $3, $4, $5, $6)
+  INSERT INTO treadle.embedded_entities AS known (workspace_id, entity_type, entity_id, model, dimensions, version, chunks)
+  VALUES ($1, $2, $3, $4, $5, $6, $7)
   ON CONFLICT (entity_type, entity_id, model) DO UPDATE
-    SET version = excluded.version, chunks = excluded.chunks, workspace_id = excluded.workspace_id, embedded_at = now()
-    WHERE known.version <= excluded.version`;
+    SET version = excluded.version, chunks = excluded.chunks, workspace_id = excluded.workspace_id,
+      dimensions = excluded.dimensions, embedded_at = now()
+    WHERE known.version <= excluded.version OR known.dimensions <> excluded.dimensions`;
 
 const replaceChunk = `
   ON CONFLICT (entity_type, entity_id, model, chunk_index) DO UPDATE
@@ -125,7 +126,7 @@ export class EmbeddingRepository {
 
   /** Records that the entity's chunks show `version`; false when they show a newer one already. */
   async claimVersion(tx: Queryable, entity: EntityKey, version: number, chunks: number): Promise<boolean> {
-    const { rowCount } = await tx.query(claimVersion, [...this.#identity(entity).slice(0, 4), version, chunks]);
+    const { rowCount } = await tx.query(claimVersion, [...this.#identity(entity), version, chunks]);
     return rowCount === 1;
   }
 

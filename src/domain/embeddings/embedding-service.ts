@@ -41,7 +41,7 @@ export class EmbeddingService {
     this.#log = log;
     this.#repository = new EmbeddingRepository(embedder.model, embedder.dimensions);
     this.#queries = new QueryVectorCache(queriesRemembered);
-    this.#stale = new StaleDocuments(database, embedder.model);
+    this.#stale = new StaleDocuments(database, embedder.model, embedder.dimensions);
   }
 
   /** The model whose vectors are written and searched. */

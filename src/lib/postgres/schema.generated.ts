@@ -94,6 +94,7 @@ export interface Contracts {
 
 export interface EmbeddedEntities {
   chunks: number;
+  dimensions: number;
   embedded_at: Generated<Timestamp>;
   entity_id: string;
   entity_type: string;
