@@ -91,7 +91,7 @@ export class AttemptRunner {
   async #call(attempt: Attempt, handler: JobHandler, startedAt: Date, over: Promise<void>): Promise<Disposition> {
     const { delivery, lock } = attempt;
     const { ledger, worker } = this.#parts;
-    const { tracked, returns, timeoutMs } = delivery.envelope;
+    const { tracked, returns, timeoutMs, attemptsMade } = delivery.envelope;
     const mark = (progress?: { readonly fraction: number; readonly note?: string }): void => {
       if (tracked) ledger.mark({ id: delivery.jobId, returns, startedAt, worker, ...(progress ? { progress } : {}) });
     };
@@ -109,7 +109,15 @@ export class AttemptRunner {
         const resultJson = serializeOrThrow(result ?? null, `the result of ${delivery.name}`);
         if (!tracked) await adoptJob(tx, delivery, handler.contract.priority);
         const [closed] = await finishJobs(tx, [
-          { id: delivery.jobId, state: 'completed', returns, startedAt, worker, resultJson },
+          {
+            id: delivery.jobId,
+            state: 'completed',
+            returns,
+            attemptsMade: attemptsMade + 1,
+            startedAt,
+            worker,
+            resultJson,
+          },
         ]);
         if (!closed) throw new OutcomeError({ kind: 'interrupted' });
         completedInTransaction = { kind: 'completed', result };
@@ -127,6 +135,7 @@ export class AttemptRunner {
     mark();
     try {
       const outcome = await call.outcome();
+      attempt.handlerEnded();
       // Another outcome means that the transaction may have been rolled back: the ledger is asked.
       if (outcome === completedInTransaction) return 'remove';
       return await this.#settle(attempt, startedAt, outcome);
