@@ -113,6 +113,7 @@ export default defineConfig({
       files: ['test/**', 'bench/**', 'scripts/**'],
       rules: {
         'max-lines-per-function': 'off',
+        'max-lines': ['error', { max: 400, skipBlankLines: true, skipComments: true }],
         'unicorn/consistent-function-scoping': 'off',
         'typescript/no-unsafe-type-assertion': 'off',
         'no-console': 'off',

@@ -240,7 +240,7 @@ BEGIN
     LATERAL jsonb_build_object('workspaceId', workspace_id, 'documentId', document_id, 'reason', reason) AS payload
   ORDER BY document_id
   ON CONFLICT (name, tenant, deduplication_key)
-    WHERE deduplication_key IS NOT NULL AND state IN ('accepted', 'delayed') AND returns = 0
+    WHERE deduplication_key IS NOT NULL AND state IN ('accepted', 'delayed') AND returns <= 0
     DO UPDATE SET payload = excluded.payload, tags = excluded.tags, priority = least(pending.priority, excluded.priority);
   PERFORM pg_notify('treadle_relay', '') FROM treadle.relay WHERE sleeping;
 END

@@ -83,6 +83,8 @@ export class LockLoss {
 export interface Attempt {
   readonly delivery: Delivery;
   readonly lock: LockLoss;
+  /** Called when the handler has ended and only writing is left, so that another handler may begin. */
+  readonly handlerEnded: () => void;
   /** Asks the transport whether the item is still this attempt's; true also renews the lock. */
   holdsLock(): Promise<boolean>;
 }

@@ -1,13 +1,13 @@
--- Ends jobs: each open row of $2 (ids) moves to finished_jobs. $1: a JSON array with how each ended. Answers the ids that
--- were open; an id that is missing was ended by another attempt, or got another payload since its attempt was relayed
--- (`returns`, the number under which the attempt ran, is above the row's then). Ends somebody waits for are announced.
+-- Ends jobs: each open row named in $1, a JSON array of $2 endings, moves to finished_jobs. Answers how many were open, and
+-- their ids where some were not: such a job was ended by another attempt, or got another payload since its attempt was
+-- relayed (`returns`, the number under which the attempt ran, is above the row's then). Ends somebody waits for are announced.
 WITH ended AS (
   SELECT DISTINCT ON (id) * FROM jsonb_to_recordset($1) AS ending (
     id uuid, state treadle.job_state, attempts_made smallint, started_at timestamptz, worker text, result jsonb, error jsonb,
     failure jsonb, progress jsonb, returns integer)
 ), gone AS (
   DELETE FROM treadle.jobs AS job
-  WHERE id = ANY ($2) AND (returns >= 0 OR NOT EXISTS (SELECT 1 FROM ended WHERE ended.id = job.id AND ended.returns > job.returns))
+  WHERE id = ANY (ARRAY(SELECT id FROM ended)) AND (returns >= 0 OR NOT EXISTS (SELECT 1 FROM ended WHERE ended.id = job.id AND ended.returns > job.returns))
   RETURNING *
 ), kept AS (
   INSERT INTO treadle.finished_jobs (id, name, queue, state, priority, tenant, payload, tags, attempts_allowed, attempts_made,
@@ -21,4 +21,7 @@ WITH ended AS (
     ended.result, ended.error
   FROM gone JOIN ended USING (id)
 )
-SELECT id, CASE WHEN watched THEN pg_notify('treadle_jobs', id::text) END FROM gone
+SELECT count(*)::integer AS ended,
+  CASE WHEN count(*) < $2 THEN array_agg(id) END AS ids,
+  count(pg_notify('treadle_jobs', id::text)) FILTER (WHERE watched) AS told
+FROM gone

@@ -45,27 +45,30 @@ const takeBack = new URL('./return-jobs.sql', import.meta.url);
 const mark = new URL('./mark-jobs.sql', import.meta.url);
 
 const endingJson = (ending: Ending): string => {
+  const { id, state, returns, attemptsMade, startedAt, worker, error, failure, progress, resultJson } = ending;
   const fields = JSON.stringify({
-    id: ending.id,
-    state: ending.state,
-    returns: ending.returns,
-    attempts_made: ending.attemptsMade,
-    started_at: ending.startedAt,
-    worker: ending.worker,
-    error: ending.error,
-    failure: ending.failure,
-    progress: ending.progress,
+    id,
+    state,
+    returns,
+    attempts_made: attemptsMade,
+    started_at: startedAt,
+    worker,
+    error,
+    failure,
+    progress,
   });
-  return ending.resultJson === undefined ? fields : `${fields.slice(0, -1)},"result":${ending.resultJson}}`;
+  return resultJson === undefined ? fields : `${fields.slice(0, -1)},"result":${resultJson}}`;
 };
 
 /** Ends jobs on the given connection; true for each that was still open. In one transaction with the caller's effects, if it is one. */
 export const finishJobs = async (db: PreparingQueryable, endings: readonly Ending[]): Promise<readonly boolean[]> => {
-  const { rows } = await db.queryPrepared<{ id: string }>(loadSql(finish), [
+  const { rows } = await db.queryPrepared<{ ended: number; ids: string[] | null }>(loadSql(finish), [
     `[${endings.map(endingJson).join(',')}]`,
-    endings.map(({ id }) => id),
+    endings.length,
   ]);
-  const closed = new Set(rows.map(({ id }) => id));
+  const [{ ended, ids } = { ended: 0, ids: null }] = rows;
+  if (ended === endings.length) return endings.map(() => true);
+  const closed = new Set(ids);
   // `delete` answers true once, so of two endings of one job in a batch only the first counts.
   return endings.map(({ id }) => closed.delete(id));
 };

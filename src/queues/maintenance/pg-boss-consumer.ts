@@ -146,7 +146,7 @@ export class PgBossConsumer implements Consumer {
       };
       const disposition = this.#paused
         ? 'hand-back'
-        : await run({ delivery, lock: claim.lock, holdsLock: () => this.#holds(claim) });
+        : await run({ delivery, lock: claim.lock, handlerEnded: () => undefined, holdsLock: () => this.#holds(claim) });
       await this.#dispose(boss, claim, disposition);
     } catch (error) {
       this.#parts.log.warn({ event: 'maintenance.item-left', queue, id, err: error });

@@ -1,7 +1,6 @@
 import { withTimeout } from '../../lib/batching/with-timeout.ts';
 import { loadSql } from '../../lib/postgres/load-sql.ts';
 import type { Postgres } from '../../lib/postgres/postgres.ts';
-import type { PreparingQueryable } from '../../lib/postgres/queryable.ts';
 import { transportIdOf, type QueueItem, type QueueTransport } from '../transport.ts';
 import { BacklogTarget } from './backlog-target.ts';
 
@@ -54,6 +53,8 @@ export class QueueRelay {
   readonly #postgres: Postgres;
   readonly #target = new BacklogTarget();
   #cursor = '';
+  /** Picked, and not known to be in the queue. */
+  #unsure: readonly PickedRow[] = [];
   #epoch: string | undefined;
 
   constructor(postgres: Postgres, transport: QueueTransport) {
@@ -62,21 +63,31 @@ export class QueueRelay {
   }
 
   /**
-   * Adds as many due jobs as the queue has room for, and answers how many. Picking and adding are one transaction: if
-   * either fails the rows stay accepted, and adding the same id again later does nothing.
+   * Adds as many due jobs as the queue has room for, and answers how many. They are picked in a statement of their own, so
+   * that no worker has to wait for a row that is being added. What was picked and may not have been added is added again
+   * before anything else; an item that is in the queue already is not added twice.
    */
   async relay(workers: number): Promise<number> {
     const [epoch, backlog] = await Promise.all([
       this.checkEpoch(),
       withTimeout(this.transport.backlog(), answerWithinMs, this.transport.queue),
     ]);
+    if (this.#unsure.length > 0) return this.#add(backlog);
     const room = Math.min(maxBatch, this.#target.room(backlog, workers, performance.now()));
     if (room === 0) return 0;
-    const added = await this.#postgres.transaction((tx) => this.#pickAndAdd(tx, room, epoch, backlog), {
-      name: 'relay',
-    });
-    this.#target.added(added);
-    return added;
+    this.#unsure = inTurns(await this.#pick(room, epoch));
+    return this.#add(backlog);
+  }
+
+  /** What the leader before this one picked last: it may have died before the queue had it. */
+  async takeOver(): Promise<void> {
+    const { rows } = await this.#postgres.query<PickedRow & Record<string, unknown>>(
+      `SELECT id, name, tenant, priority, payload, attempts_made, attempts_allowed, timeout_ms, returns, true AS busy
+       FROM treadle.jobs
+       WHERE queue = $1 AND state = 'waiting' AND relayed_at > now() - interval '1 minute' ORDER BY relayed_at`,
+      [this.transport.queue],
+    );
+    this.#unsure = rows;
   }
 
   /**
@@ -92,13 +103,14 @@ export class QueueRelay {
         [this.transport.queue, epoch],
       );
       this.#epoch = epoch;
+      this.#unsure = [];
     }
     return epoch;
   }
 
-  async #pickAndAdd(tx: PreparingQueryable, room: number, epoch: string, backlog: number): Promise<number> {
+  async #pick(room: number, epoch: string): Promise<readonly PickedRow[]> {
     const pick = (cursor: string) =>
-      tx.queryPrepared<PickedRow & Record<string, unknown>>(loadSql(pickDue), [
+      this.#postgres.queryPrepared<PickedRow & Record<string, unknown>>(loadSql(pickDue), [
         this.transport.queue,
         cursor,
         room,
@@ -113,12 +125,12 @@ export class QueueRelay {
       tenants.size > 1
         ? `${[...tenants].toSorted((a, b) => Buffer.compare(Buffer.from(a), Buffer.from(b))).at(-1) ?? ''}\u0001`
         : '';
-    if (rows.length > 0) await this.#add(inTurns(rows), backlog);
-    return rows.length;
+    return rows;
   }
 
   /** Behind a backlog, the first job of a tenant with nothing in the queue goes before what waits, so that a quiet tenant need not queue behind a busy one. */
-  async #add(rows: readonly PickedRow[], backlog: number): Promise<void> {
+  async #add(backlog: number): Promise<number> {
+    const rows = this.#unsure;
     const seen = new Set<string>();
     const isFirstOfQuietTenant = (row: PickedRow): boolean =>
       !row.busy && !seen.has(row.tenant) && Boolean(seen.add(row.tenant));
@@ -126,6 +138,9 @@ export class QueueRelay {
     const rest = quiet.length > 0 ? rows.filter((row) => !quiet.includes(row)) : rows;
     if (rest.length > 0) await this.#addWithin(rest.map(itemOf), false);
     if (quiet.length > 0) await this.#addWithin(quiet.map(itemOf), true);
+    this.#unsure = [];
+    this.#target.added(rows.length);
+    return rows.length;
   }
 
   #addWithin(items: readonly QueueItem[], first: boolean): Promise<void> {

@@ -120,7 +120,10 @@ export class Relay {
     this.#parts.log.info({ event: 'relay.leads' });
     await client.query('UPDATE treadle.relay SET holder = $1, sleeping = false', [`${process.pid}`]);
     this.#due = { epochs: 0, workers: 0, reconcile: performance.now() + reconcileEveryMs };
-    for (const turn of this.#queues.values()) turn.paused = undefined;
+    for (const turn of this.#queues.values()) {
+      turn.paused = undefined;
+      await turn.relay.takeOver();
+    }
     let idleSince = performance.now();
     let failures = 0;
     while (!this.#closing.signal.aborted && !lost.aborted) {

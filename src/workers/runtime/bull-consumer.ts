@@ -2,7 +2,18 @@ import { WaitingError } from 'bullmq';
 import { withTimeout } from '../../lib/batching/with-timeout.ts';
 import type { Log } from '../../lib/log/create-log.ts';
 import type { BullConnection, BullJob, BullWorker } from '../../queues/bullmq/bull-connection.ts';
-import { ledgerIdOf, LockLoss, type Consumer, type ConsumerOptions, type Delivery } from '../../queues/transport.ts';
+import {
+  ledgerIdOf,
+  LockLoss,
+  type Consumer,
+  type ConsumerOptions,
+  type Delivery,
+  type Disposition,
+} from '../../queues/transport.ts';
+import { HandlerSlots } from './handler-slots.ts';
+
+/** Of a handler that runs longer, jobs taken beyond the concurrency would wait noticeably. */
+const longHandlerMs = 50;
 
 interface LiveLock {
   readonly id: string;
@@ -31,9 +42,13 @@ export class BullConsumer implements Consumer {
   readonly #worker: BullWorker;
   readonly #locks = new Map<string, LiveLock>();
   readonly #renewing: NodeJS.Timeout;
+  readonly #slots: HandlerSlots;
+  /** A moving average over the handlers that ended. */
+  #handlerMs = longHandlerMs;
 
   constructor(connection: BullConnection, options: ConsumerOptions, log: Log) {
     this.#options = options;
+    this.#slots = new HandlerSlots(options.concurrency, longHandlerMs);
     this.#log = log;
     this.#worker = connection.openWorker(options.queue, (job, token) => this.#process(job, token), options);
     this.#renewing = setInterval(() => void this.#renew(), options.lockMs / 4);
@@ -52,19 +67,43 @@ export class BullConsumer implements Consumer {
     const id = job.id ?? '';
     const held: LiveLock = { id, token, lock: new LockLoss(), renewedAt: performance.now() };
     this.#locks.set(token, held);
+    let startedAt: number | undefined;
+    const handlerEnded = (): void => {
+      if (startedAt === undefined) return;
+      this.#slots.free();
+      this.#adapt(performance.now() - startedAt);
+      startedAt = undefined;
+    };
     try {
-      const disposition = await this.#options.run({
-        delivery: deliveryOf(job, id, this.#options.queue),
-        lock: held.lock,
-        holdsLock: () => this.#holds(held),
-      });
+      let disposition: Disposition = 'hand-back';
+      if (this.#slots.tryTake() || (await this.#slots.take()) === 'taken') {
+        startedAt = performance.now();
+        disposition = await this.#options.run({
+          delivery: deliveryOf(job, id, this.#options.queue),
+          lock: held.lock,
+          handlerEnded,
+          holdsLock: () => this.#holds(held),
+        });
+      }
       if (disposition === 'remove') return null;
       if (disposition === 'hand-back') await this.#handBack(job, token);
       // Tells BullMQ that the job is no longer this attempt's, so that it moves nothing.
       throw new WaitingError();
     } finally {
+      handlerEnded();
       this.#locks.delete(token);
     }
+  }
+
+  /**
+   * While handlers are short, twice as many jobs are under way as handlers run, so that writing the ends of some goes on
+   * beside running others. While they are long no job is taken that would have to wait: another worker may be free for it.
+   */
+  #adapt(handlerMs: number): void {
+    this.#handlerMs = this.#handlerMs * 0.95 + handlerMs * 0.05;
+    const { concurrency } = this.#options;
+    const wanted = this.#handlerMs < longHandlerMs / 2 ? 2 * concurrency : concurrency;
+    if (this.#worker.concurrency !== wanted) this.#worker.concurrency = wanted;
   }
 
   async #handBack(job: BullJob, token: string): Promise<void> {
