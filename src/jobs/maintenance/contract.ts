@@ -62,6 +62,6 @@ export const reconcile = defineJob({
   name: 'maintenance.reconcile',
   queue,
   payload: z.object({}),
-  result: z.object({ madeReady: count }),
+  result: z.object({ madeReady: count, documentsReindexed: count }),
   timeoutMs: 300_000,
 });

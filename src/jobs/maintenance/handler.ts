@@ -1,3 +1,4 @@
+import { repairDocuments } from '../../domain/search/postgres/repair-documents.ts';
 import { seed as seedInstallation } from '../../domain/seed/seed.ts';
 import { handle } from '../../queues/handle.ts';
 import { completed } from '../../queues/outcome.ts';
@@ -38,5 +39,6 @@ export const redriveHandler = handle(redrive, async (context) => {
 
 export const reconcileHandler = handle(reconcile, async ({ platform }) => {
   const reconciler = await platform.reconciler();
-  return completed({ madeReady: await reconciler.reconcile() });
+  const madeReady = await reconciler.reconcile();
+  return completed({ madeReady, documentsReindexed: await repairDocuments(platform.postgres) });
 });

@@ -12,6 +12,8 @@ const connectionStates = new Set([
   '08006',
   '08007',
   '25P03',
+  // Read-only: the server became a standby, or is one.
+  '25006',
 ]);
 const networkCodes = new Set([
   'ECONNREFUSED',

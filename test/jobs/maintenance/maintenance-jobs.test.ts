@@ -155,8 +155,15 @@ test('redrive does not go round in circles with jobs that die again', async () =
 });
 
 test('reconcile and seed run as jobs', async () => {
+  const workspace = await treadle.platform.workspaces.create({ name: 'repairs' });
+  const { id: document } = await treadle.platform.knowledge.create(workspace.id, { title: 'Left out', content: '' });
+  await database.query(`DELETE FROM treadle.search_documents`);
+  await database.query(`INSERT INTO treadle.search_repairs (document_id, reason) VALUES ($1, 'tests')`, [document]);
   const { id } = await treadle.platform.enqueuer.enqueue(reconcile, {});
-  expect((await finished(id)).result).toEqual({ madeReady: 0 });
+  expect((await finished(id)).result).toEqual({ madeReady: 0, documentsReindexed: 1 });
+  expect(
+    await treadle.platform.search.search({ workspaceId: workspace.id, query: 'left', mode: 'keyword' }),
+  ).toMatchObject({ total: 1 });
   const first = await finished((await treadle.platform.enqueuer.enqueue(seed, {})).id);
   expect(first.result).toMatchObject({ roles: ['admin', 'editor', 'viewer'] });
   const again = await finished((await treadle.platform.enqueuer.enqueue(seed, {})).id);
