@@ -286,8 +286,8 @@ describe('a process killed amid 2,000 documents', () => {
     );
     expect(counts).toEqual({ chunks: 2_000, documents: 2_000 });
     const twice = [...server.timesRequested.values()].filter((times) => times > 1);
-    const largestBatch = Math.max(...server.requests.map((request) => request.input.length));
-    expect(twice.length).toBeLessThanOrEqual(largestBatch);
+    // What was in flight: a text of each of the twenty documents under way, asked for and perhaps answered, not stored.
+    expect(twice.length).toBeLessThanOrEqual(20);
     expect(Math.max(...server.timesRequested.values())).toBeLessThanOrEqual(2);
   }, 120_000);
 });
