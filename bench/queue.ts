@@ -154,7 +154,7 @@ const measureBackend = async (backend: 'redis' | 'postgres', treadle: BenchTread
       endToEnd(
         treadle,
         size.bulk,
-        () => enqueuer.enqueueMany(accepted, payloads(size.bulk)),
+        () => inBatches(size.bulk, (items) => enqueuer.enqueueMany(accepted, items)),
         () => untilLedgerIsEmpty(treadle),
       ),
     () =>

@@ -43,9 +43,12 @@ export class Transports {
     return Promise.all(this.#parts.registry.queues.map(({ name }) => this.of(name)));
   }
 
-  /** Adds items of one queue around the ledger. Calls made while an add is under way share the next one. */
+  /**
+   * Adds items of one queue around the ledger. On Postgres, calls made while an add is under way share the next one; on
+   * Redis the client's pipelining does as well by itself.
+   */
   async addDirectly(queue: string, items: readonly QueueItem[]): Promise<void> {
-    if (items.length > 1) return (await this.of(queue)).add(items);
+    if (items.length > 1 || this.#parts.config.queueBackend === 'redis') return (await this.of(queue)).add(items);
     const group = this.#direct.get(queue) ?? this.#groupFor(queue);
     await Promise.all(items.map((item) => group.submit(item)));
   }

@@ -49,7 +49,7 @@ const suite = (redis?: TestRedis): void => {
     // BullMQ on Postgres passes over a row that is locked in the moment it looks: neighbours may change places.
     const inOrder = line.toSorted((a, b) => a - b);
     const places = line.map((n, place) => Math.abs(inOrder.indexOf(n) - place));
-    expect(Math.max(...places)).toBeLessThanOrEqual(2);
+    expect(Math.max(...places)).toBeLessThanOrEqual(4);
   });
 
   test.for([['z-last-by-name'], ['a-first-by-name']])(

@@ -5,6 +5,8 @@ export interface GroupCommitOptions<T, R> {
   /** Writes a batch and answers one result an item, in order. All or nothing: when it throws, nothing was written. */
   readonly write: (items: readonly T[]) => Promise<readonly R[]>;
   readonly maxBatch: number;
+  /** How many batches may be under way at once; 1 by default. */
+  readonly writers?: number;
   /**
    * Given: a batch whose connection failed is written again until it succeeds or the group is closed, and this is told of
    * each failure. Absent: the items are rejected.
@@ -27,7 +29,8 @@ export class GroupCommit<T, R> {
   readonly #options: GroupCommitOptions<T, R>;
   readonly #closing = new AbortController();
   #pending: Pending<T, R>[] = [];
-  #writing: Promise<void> | undefined;
+  readonly #writing = new Set<Promise<void>>();
+  #writers = 0;
 
   constructor(options: GroupCommitOptions<T, R>) {
     this.#options = options;
@@ -37,24 +40,31 @@ export class GroupCommit<T, R> {
   submit(item: T): Promise<R> {
     return new Promise<R>((resolve, reject) => {
       this.#pending.push({ item, resolve, reject });
-      this.#writing ??= this.#drain();
+      if (this.#writers < (this.#options.writers ?? 1)) this.#startWriter();
     });
   }
 
   /** Writes what is pending, then ends. While the server can't be reached, gives up and rejects what is left. */
   async close(): Promise<void> {
     this.#closing.abort();
-    await this.#writing;
+    await Promise.all(this.#writing);
+  }
+
+  #startWriter(): void {
+    this.#writers += 1;
+    const writer = this.#drain().finally(() => this.#writing.delete(writer));
+    this.#writing.add(writer);
   }
 
   async #drain(): Promise<void> {
     // Lets everything that was submitted in the same turn of the loop into the first batch.
     await Promise.resolve();
-    while (this.#pending.length > 0) {
-      const batch = this.#pending.splice(0, this.#options.maxBatch);
-      await this.#write(batch);
+    try {
+      while (this.#pending.length > 0) await this.#write(this.#pending.splice(0, this.#options.maxBatch));
+    } finally {
+      // In the same turn in which nothing was found pending: what comes next starts a writer of its own.
+      this.#writers -= 1;
     }
-    this.#writing = undefined;
   }
 
   async #write(batch: readonly Pending<T, R>[]): Promise<void> {

@@ -128,6 +128,7 @@ export class LedgerWriter {
     const onConnectionError = (error: unknown): void => log.warn({ event: 'ledger.unreachable', err: error });
     this.#endings = new GroupCommit({
       maxBatch: 500,
+      writers: 2,
       onConnectionError,
       write: (endings) => finishJobs(postgres, endings),
     });

@@ -40,6 +40,8 @@ const byUrgency = (a: PickedRow, b: PickedRow): number => a.priority - b.priorit
 
 /** Deals the rows out one tenant after the other, each tenant's most urgent first. */
 const inTurns = (rows: readonly PickedRow[]): readonly PickedRow[] => {
+  const [first] = rows;
+  if (rows.every((row) => row.tenant === first?.tenant)) return rows.toSorted(byUrgency);
   const tenants = Object.groupBy(rows.toSorted(byUrgency), (row) => row.tenant);
   return Object.values(tenants)
     .flatMap((own = []) => own.map((row, turn) => ({ row, turn })))
@@ -73,10 +75,27 @@ export class QueueRelay {
       withTimeout(this.transport.backlog(), answerWithinMs, this.transport.queue),
     ]);
     if (this.#unsure.length > 0) return this.#add(backlog);
-    const room = Math.min(maxBatch, this.#target.room(backlog, workers, performance.now()));
+    const room = this.#target.room(backlog, workers, performance.now());
     if (room === 0) return 0;
-    this.#unsure = inTurns(await this.#pick(room, epoch));
-    return this.#add(backlog);
+    this.#unsure = inTurns(await this.#pick(Math.min(room, maxBatch), epoch));
+    return this.#fill(room, epoch, backlog);
+  }
+
+  /** Adds what is picked while the next batch is being picked, until there is no room or nothing due. */
+  async #fill(room: number, epoch: string, backlog: number): Promise<number> {
+    for (let added = 0; ;) {
+      const left = room - added - this.#unsure.length;
+      const enough = left <= 0 || this.#unsure.length < Math.min(room, maxBatch) / 2;
+      const [adding, picking] = await Promise.allSettled([
+        this.#add(backlog),
+        enough ? Promise.resolve([]) : this.#pick(Math.min(left, maxBatch), epoch),
+      ]);
+      if (picking.status === 'fulfilled') this.#unsure = [...this.#unsure, ...inTurns(picking.value)];
+      if (adding.status === 'rejected') throw adding.reason;
+      if (picking.status === 'rejected') throw picking.reason;
+      added += adding.value;
+      if (this.#unsure.length === 0) return added;
+    }
   }
 
   /** What the leader before this one picked last: it may have died before the queue had it. */

@@ -14,6 +14,9 @@ import { HandlerSlots } from './handler-slots.ts';
 
 /** Of a handler that runs longer, jobs taken beyond the concurrency would wait noticeably. */
 const longHandlerMs = 50;
+const shortHandlerFactor = 4;
+/** Who runs few jobs at once may care about their order, which jobs taken beyond them would blur. */
+const leastConcurrency = 8;
 
 interface LiveLock {
   readonly id: string;
@@ -96,13 +99,14 @@ export class BullConsumer implements Consumer {
   }
 
   /**
-   * While handlers are short, twice as many jobs are under way as handlers run, so that writing the ends of some goes on
-   * beside running others. While they are long no job is taken that would have to wait: another worker may be free for it.
+   * While handlers are short, more jobs are under way than handlers run, so that writing the ends of some goes on beside
+   * running others. While they are long no job is taken that would have to wait: another worker may be free for it.
    */
   #adapt(handlerMs: number): void {
     this.#handlerMs = this.#handlerMs * 0.95 + handlerMs * 0.05;
     const { concurrency } = this.#options;
-    const wanted = this.#handlerMs < longHandlerMs / 2 ? 2 * concurrency : concurrency;
+    const several = concurrency >= leastConcurrency && this.#handlerMs < longHandlerMs / 2;
+    const wanted = several ? shortHandlerFactor * concurrency : concurrency;
     if (this.#worker.concurrency !== wanted) this.#worker.concurrency = wanted;
   }
 
