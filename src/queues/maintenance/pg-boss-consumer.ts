@@ -1,4 +1,5 @@
 import type { JobWithMetadata, PgBoss } from 'pg-boss';
+import { Alarm } from '../../lib/batching/alarm.ts';
 import type { Log } from '../../lib/log/create-log.ts';
 import type { Subscription } from '../../lib/postgres/subscription.ts';
 import {
@@ -9,7 +10,6 @@ import {
   type Delivery,
   type Disposition,
 } from '../transport.ts';
-import { Bell } from './bell.ts';
 import { maintenanceChannel, wakeConsumers } from './maintenance-channel.ts';
 import { giveBackClaim, renewClaim, type PgBossClaim } from './pg-boss-claim.ts';
 import { heartbeatMsOf, type PgBossClient } from './pg-boss-client.ts';
@@ -37,7 +37,7 @@ export class PgBossConsumer implements Consumer {
   readonly #parts: PgBossConsumerParts;
   readonly #options: ConsumerOptions;
   readonly #heartbeatMs: number;
-  readonly #bell = new Bell();
+  readonly #alarm = new Alarm();
   readonly #claims = new Set<LiveClaim>();
   readonly #running = new Set<Promise<void>>();
   readonly #renewing: NodeJS.Timeout;
@@ -56,7 +56,7 @@ export class PgBossConsumer implements Consumer {
 
   async pause(): Promise<void> {
     this.#paused = true;
-    this.#bell.ring();
+    this.#alarm.ring();
     await this.#taking;
   }
 
@@ -75,9 +75,9 @@ export class PgBossConsumer implements Consumer {
       const stop = await subscription.listen(
         maintenanceChannel,
         (named) => {
-          if (named === queue) this.#bell.ring();
+          if (named === queue) this.#alarm.ring();
         },
-        () => this.#bell.ring(),
+        () => this.#alarm.ring(),
       );
       if (this.#paused) await stop();
       else this.#stopListening = stop;
@@ -90,7 +90,7 @@ export class PgBossConsumer implements Consumer {
     while (!this.#paused) {
       const free = this.#options.concurrency - this.#running.size;
       const taken = free > 0 ? await this.#take(free) : 0;
-      if (!this.#paused && taken < Math.max(free, 1)) await this.#bell.wait(this.#parts.pollMs ?? 5_000);
+      if (!this.#paused && taken < Math.max(free, 1)) await this.#alarm.sleep(this.#parts.pollMs ?? 5_000);
     }
   }
 
@@ -104,7 +104,7 @@ export class PgBossConsumer implements Consumer {
       for (const job of jobs) {
         const run = this.#run(boss, job, askedAt).finally(() => {
           this.#running.delete(run);
-          this.#bell.ring();
+          this.#alarm.ring();
         });
         this.#running.add(run);
       }

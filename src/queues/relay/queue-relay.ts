@@ -74,7 +74,11 @@ export class QueueRelay {
       this.checkEpoch(),
       withTimeout(this.transport.backlog(), answerWithinMs, this.transport.queue),
     ]);
-    if (this.#unsure.length > 0) return this.#add(backlog);
+    if (this.#unsure.length > 0) {
+      // An add that failed may have happened all the same, and its jobs may have ended since.
+      await this.#readUnsure('id = ANY ($2)', [this.#unsure.map(({ id }) => id)]);
+      return this.#add(backlog);
+    }
     const room = this.#target.room(backlog, workers, performance.now());
     if (room === 0) return 0;
     this.#unsure = inTurns(await this.#pick(Math.min(room, maxBatch), epoch));
@@ -100,11 +104,15 @@ export class QueueRelay {
 
   /** What the leader before this one picked last: it may have died before the queue had it. */
   async takeOver(): Promise<void> {
+    await this.#readUnsure(`relayed_at > now() - interval '1 minute'`, []);
+  }
+
+  /** Reads the rows that meet the condition and still wait, as the ledger knows them now. */
+  async #readUnsure(condition: string, values: readonly unknown[]): Promise<void> {
     const { rows } = await this.#postgres.query<PickedRow & Record<string, unknown>>(
       `SELECT id, name, tenant, priority, payload, attempts_made, attempts_allowed, timeout_ms, returns, true AS busy
-       FROM treadle.jobs
-       WHERE queue = $1 AND state = 'waiting' AND relayed_at > now() - interval '1 minute' ORDER BY relayed_at`,
-      [this.transport.queue],
+       FROM treadle.jobs WHERE queue = $1 AND state = 'waiting' AND ${condition} ORDER BY relayed_at`,
+      [this.transport.queue, ...values],
     );
     this.#unsure = rows;
   }
