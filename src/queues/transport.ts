@@ -9,6 +9,8 @@ export interface Envelope {
   readonly returns: number;
   /** False for a job that was enqueued straight to the queue and has no row in the ledger. */
   readonly tracked: boolean;
+  /** The item may be in the queue a second time, or have ended: the ledger must be asked before it runs. */
+  readonly unsure?: boolean;
 }
 
 export interface QueueItem {
@@ -17,6 +19,20 @@ export interface QueueItem {
   readonly envelope: Envelope;
 }
 
+/**
+ * Several jobs that lie in a queue as one entry, so that short jobs are given out and taken out at the cost of one. Each
+ * runs, ends and is retried on its own; before they run the ledger is asked which of them still stand, see
+ * {@link BundleLedger}.
+ */
+export interface Bundle {
+  readonly id: string;
+  readonly items: readonly QueueItem[];
+}
+
+export type QueueEntry = QueueItem | Bundle;
+
+export const isBundle = (entry: QueueEntry): entry is Bundle => 'items' in entry;
+
 /** The id of a job in its queue: the ledger's, and after a return or a change the number of that as well. */
 export const transportIdOf = (id: string, returns: number): string => (returns === 0 ? id : `${id}.${returns}`);
 
@@ -24,20 +40,22 @@ export const ledgerIdOf = (transportId: string): string => transportId.split('.'
 
 /**
  * One queue of one transport, as the relay and the board see it. Every method may throw a connection error; adding an
- * item that is there already does nothing.
+ * entry that is there already does nothing.
  */
 export interface QueueTransport {
   readonly queue: string;
   readonly kind: 'bullmq' | 'pg-boss';
+  /** Whether entries may be bundles. */
+  readonly bundles: boolean;
   /** A word that changes when the transport has lost what was in it (Redis flushed or replaced). */
   epoch(): Promise<string>;
-  /** Adds the items in order; `first` puts them before everything that waits. */
-  add(items: readonly QueueItem[], options?: { readonly first?: boolean }): Promise<void>;
-  /** How many items wait to be taken. */
+  /** Adds the entries in order; `first` puts them before everything that waits. */
+  add(entries: readonly QueueEntry[], options?: { readonly first?: boolean }): Promise<void>;
+  /** How many entries wait to be taken. */
   backlog(): Promise<number>;
-  /** Which of these transport ids are still in the queue: waiting, delayed or active. */
+  /** Which of these entries are still in the queue: waiting, delayed or active. */
   known(ids: readonly string[]): Promise<ReadonlySet<string>>;
-  /** Takes waiting items out; active ones stay. Answers the ids that are no longer in the queue. */
+  /** Takes waiting entries out; active ones stay. Answers the ids that are no longer in the queue. */
   remove(ids: readonly string[]): Promise<ReadonlySet<string>>;
   setPaused(paused: boolean): Promise<void>;
   close(): Promise<void>;
@@ -97,6 +115,14 @@ export interface ConsumerOptions {
   readonly concurrency: number;
   readonly lockMs: number;
   readonly run: RunAttempt;
+}
+
+/** What the ledger knows of the jobs in a bundle. */
+export interface BundleLedger {
+  /** Those that still stand for open jobs; only they may be run. */
+  admit(bundle: string, items: readonly Delivery[]): Promise<readonly Delivery[]>;
+  /** Makes entries of their own of those that still stand for open jobs, for other workers to take; their place in the bundle is void from then on. */
+  split(bundle: string, items: readonly Delivery[]): Promise<void>;
 }
 
 /** Takes items of one queue and runs them. */

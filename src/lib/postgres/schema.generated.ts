@@ -167,6 +167,7 @@ export interface IdempotencyKeys {
 export interface Jobs {
   attempts_allowed: number;
   attempts_made: Generated<number>;
+  bundle: string | null;
   cancel_requested: Generated<boolean>;
   created_at: Generated<Timestamp>;
   deduplication_key: string | null;

@@ -1,11 +1,13 @@
 import type { Job, Processor, Queue, Worker } from 'bullmq';
 import type { Config } from '../../lib/config/load-config.ts';
 import type { Log } from '../../lib/log/create-log.ts';
-import type { Envelope } from '../transport.ts';
+import type { Envelope, QueueItem } from '../transport.ts';
 
-export type BullJob = Job<Envelope, null>;
-export type BullQueue = Queue<Envelope, null>;
-export type BullWorker = Worker<Envelope, null>;
+/** The data of a BullMQ job: one job's, or a bundle's. */
+export type BullData = Envelope | { readonly items: readonly QueueItem[] };
+export type BullJob = Job<BullData, null>;
+export type BullQueue = Queue<BullData, null>;
+export type BullWorker = Worker<BullData, null>;
 
 export interface BullWorkerOptions {
   readonly concurrency: number;
@@ -16,7 +18,7 @@ export interface BullWorkerOptions {
 export interface BullConnection {
   readonly backend: 'redis' | 'postgres';
   openQueue(name: string): BullQueue;
-  openWorker(name: string, processor: Processor<Envelope, null>, options: BullWorkerOptions): BullWorker;
+  openWorker(name: string, processor: Processor<BullData, null>, options: BullWorkerOptions): BullWorker;
   /** See {@link QueueTransport.epoch}. */
   epoch(queue: string): Promise<string>;
   /** Queues and workers are closed by those who opened them, before. */

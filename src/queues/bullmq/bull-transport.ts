@@ -1,6 +1,6 @@
 import type { JobsOptions } from 'bullmq';
-import type { QueueItem, QueueTransport } from '../transport.ts';
-import type { BullConnection, BullQueue } from './bull-connection.ts';
+import { isBundle, type QueueEntry, type QueueTransport } from '../transport.ts';
+import type { BullConnection, BullData, BullQueue } from './bull-connection.ts';
 
 const present = new Set(['waiting', 'prioritized', 'delayed', 'active', 'waiting-children']);
 
@@ -12,9 +12,19 @@ const jobOptions = (id: string, first: boolean): JobsOptions => ({
   ...(first ? { lifo: true } : {}),
 });
 
+const bundleName = 'treadle.bundle';
+
+const bullJobOf = (entry: QueueEntry, first: boolean): { name: string; data: BullData; opts: JobsOptions } => {
+  const opts = jobOptions(entry.id, first);
+  return isBundle(entry)
+    ? { name: bundleName, data: { items: entry.items }, opts }
+    : { name: entry.name, data: entry.envelope, opts };
+};
+
 /** A BullMQ queue as the relay sees it. */
 export class BullTransport implements QueueTransport {
   readonly kind = 'bullmq';
+  readonly bundles = true;
   readonly queue: string;
   readonly bull: BullQueue;
   readonly #connection: BullConnection;
@@ -29,15 +39,11 @@ export class BullTransport implements QueueTransport {
     return this.#connection.epoch(this.queue);
   }
 
-  async add(items: readonly QueueItem[], { first = false }: { readonly first?: boolean } = {}): Promise<void> {
-    const [only] = items;
-    if (only && items.length === 1) {
-      await this.bull.add(only.name, only.envelope, jobOptions(only.id, first));
-      return;
-    }
-    await this.bull.addBulk(
-      items.map(({ id, name, envelope }) => ({ name, data: envelope, opts: jobOptions(id, first) })),
-    );
+  async add(entries: readonly QueueEntry[], { first = false }: { readonly first?: boolean } = {}): Promise<void> {
+    const jobs = entries.map((entry) => bullJobOf(entry, first));
+    const [only] = jobs;
+    if (only && jobs.length === 1) await this.bull.add(only.name, only.data, only.opts);
+    else await this.bull.addBulk(jobs);
   }
 
   async backlog(): Promise<number> {

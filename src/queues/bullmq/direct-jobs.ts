@@ -3,6 +3,7 @@ import type { Postgres } from '../../lib/postgres/postgres.ts';
 import type { JobRegistry } from '../job-registry.ts';
 import type { JobRecord, JobState } from '../ledger/job-record.ts';
 import type { Transports } from '../open-transports.ts';
+import type { Envelope } from '../transport.ts';
 import type { BullJob, BullQueue } from './bull-connection.ts';
 import { BullTransport } from './bull-transport.ts';
 
@@ -19,31 +20,39 @@ const isDirectState = (state: JobState): state is DirectState => state in bullSt
 /** Relayed jobs lie between the direct ones; so many are read for each that is asked for. */
 const readMost = 2_000;
 
-const recordOf = (job: BullJob, queue: string, state: DirectState): JobRecord => ({
-  id: job.id ?? '',
-  name: job.name,
-  queue,
-  state,
-  priority: 5,
-  tenant: job.data.tenant,
-  payload: job.data.payload,
-  tags: [],
-  attemptsAllowed: job.data.attemptsAllowed,
-  attemptsMade: job.data.attemptsMade,
-  timeoutMs: job.data.timeoutMs,
-  deduplicationKey: null,
-  parentId: null,
-  scheduleName: null,
-  dueAt: new Date(job.timestamp),
-  createdAt: new Date(job.timestamp),
-  startedAt: job.processedOn === undefined ? null : new Date(job.processedOn),
-  finishedAt: null,
-  worker: null,
-  progress: null,
-  failures: [],
-  result: null,
-  error: null,
-});
+const envelopeOf = ({ data }: BullJob): Envelope | undefined => ('items' in data || data.tracked ? undefined : data);
+
+/** Undefined for what the relay put there. */
+const recordOf = (job: BullJob, queue: string, state: DirectState): JobRecord | undefined => {
+  const envelope = envelopeOf(job);
+  return (
+    envelope && {
+      id: job.id ?? '',
+      name: job.name,
+      queue,
+      state,
+      priority: 5,
+      tenant: envelope.tenant,
+      payload: envelope.payload,
+      tags: [],
+      attemptsAllowed: envelope.attemptsAllowed,
+      attemptsMade: envelope.attemptsMade,
+      timeoutMs: envelope.timeoutMs,
+      deduplicationKey: null,
+      parentId: null,
+      scheduleName: null,
+      dueAt: new Date(job.timestamp),
+      createdAt: new Date(job.timestamp),
+      startedAt: job.processedOn === undefined ? null : new Date(job.processedOn),
+      finishedAt: null,
+      worker: null,
+      progress: null,
+      failures: [],
+      result: null,
+      error: null,
+    }
+  );
+};
 
 /** Jobs that were enqueued straight to a queue, while they wait or run there: the ledger learns of them only when they fail. */
 export class DirectJobs {
@@ -60,7 +69,8 @@ export class DirectJobs {
     const [held, { rows }] = await Promise.all([
       bull.getJobCounts('wait', 'active'),
       this.#parts.postgres.query<{ relayed: number }>(
-        `SELECT count(*)::integer AS relayed FROM treadle.jobs WHERE queue = $1 AND state IN ('waiting', 'active')`,
+        `SELECT (count(DISTINCT bundle) + count(*) FILTER (WHERE bundle IS NULL))::integer AS relayed
+         FROM treadle.jobs WHERE queue = $1 AND state IN ('waiting', 'active')`,
         [queue],
       ),
     ]);
@@ -78,8 +88,7 @@ export class DirectJobs {
 
   async find(queue: string, id: string): Promise<JobRecord | undefined> {
     const job = await (await this.#bull(queue))?.getJob(id);
-    if (!job || job.data.tracked) return undefined;
-    return recordOf(job, queue, job.processedOn === undefined ? 'waiting' : 'active');
+    return job && recordOf(job, queue, job.processedOn === undefined ? 'waiting' : 'active');
   }
 
   retry(id: string): Promise<void> {
@@ -121,6 +130,6 @@ export class DirectJobs {
 
   async #read(bull: BullQueue, queue: string, state: DirectState): Promise<readonly JobRecord[]> {
     const jobs = await bull.getJobs([bullStates[state]], 0, readMost - 1);
-    return jobs.filter((job) => !job.data.tracked).map((job) => recordOf(job, queue, state));
+    return jobs.flatMap((job) => recordOf(job, queue, state) ?? []);
   }
 }

@@ -1,8 +1,13 @@
 import { createPostgresBackend, withBackend } from 'bullmq';
 import type { Log } from '../../lib/log/create-log.ts';
 import { createPool } from '../../lib/postgres/pool.ts';
-import type { Envelope } from '../transport.ts';
-import { workerSettings, type BullConnection, type BullQueue, type BullWorker } from './bull-connection.ts';
+import {
+  workerSettings,
+  type BullConnection,
+  type BullData,
+  type BullQueue,
+  type BullWorker,
+} from './bull-connection.ts';
 import { SharedListenPool } from './shared-listen-pool.ts';
 
 const postgres = withBackend(createPostgresBackend);
@@ -25,13 +30,13 @@ export const connectBullOnPostgres = (directUrl: string, log: Log): BullConnecti
   const connection = pool.asPgPool();
 
   const openQueue = (name: string): BullQueue => {
-    const queue = new postgres.Queue<Envelope, null>(name, { connection });
+    const queue = new postgres.Queue<BullData, null>(name, { connection });
     queue.on('error', (error) => log.warn({ event: 'bullmq.queue-error', queue: name, err: error }));
     return queue as unknown as BullQueue;
   };
 
   const openWorker: BullConnection['openWorker'] = (name, processor, options): BullWorker => {
-    const worker = new postgres.Worker<Envelope, null>(name, processor, { connection, ...workerSettings(options) });
+    const worker = new postgres.Worker<BullData, null>(name, processor, { connection, ...workerSettings(options) });
     worker.on('error', (error) => log.warn({ event: 'bullmq.worker-error', queue: name, err: error }));
     return worker as unknown as BullWorker;
   };

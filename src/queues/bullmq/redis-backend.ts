@@ -2,8 +2,13 @@ import { randomUUID } from 'node:crypto';
 import { Queue, Worker } from 'bullmq';
 import type { Log } from '../../lib/log/create-log.ts';
 import { connectRedis } from '../../lib/redis/connect-redis.ts';
-import type { Envelope } from '../transport.ts';
-import { workerSettings, type BullConnection, type BullQueue, type BullWorker } from './bull-connection.ts';
+import {
+  workerSettings,
+  type BullConnection,
+  type BullData,
+  type BullQueue,
+  type BullWorker,
+} from './bull-connection.ts';
 
 /** The hash tag keeps all keys of a queue on one node of a Cluster, and spreads the queues over the nodes. */
 const prefixOf = (queue: string): string => `{treadle:${queue}}`;
@@ -12,7 +17,7 @@ export const connectBullOnRedis = async (url: string, log: Log): Promise<BullCon
   const client = await connectRedis(url, 'queue', log);
 
   const openQueue = (name: string): BullQueue => {
-    const queue = new Queue<Envelope, null>(name, {
+    const queue = new Queue<BullData, null>(name, {
       connection: client,
       prefix: prefixOf(name),
       skipMetasUpdate: true,
@@ -22,7 +27,7 @@ export const connectBullOnRedis = async (url: string, log: Log): Promise<BullCon
   };
 
   const openWorker: BullConnection['openWorker'] = (name, processor, options): BullWorker => {
-    const worker = new Worker<Envelope, null>(name, processor, {
+    const worker = new Worker<BullData, null>(name, processor, {
       connection: client,
       prefix: prefixOf(name),
       ...workerSettings(options),

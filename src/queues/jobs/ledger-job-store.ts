@@ -27,6 +27,7 @@ const answerWithinMs = 2_000;
 interface RelayedJob extends Record<string, unknown> {
   readonly state: JobState;
   readonly returns: number;
+  readonly bundle: string | null;
 }
 
 const isUuid = (id: string): boolean => z.uuid().safeParse(id).success;
@@ -111,14 +112,14 @@ export class LedgerJobStore implements JobStore {
     const relayed = await this.#parts.postgres.transaction(
       async (tx) => {
         const { rows } = await tx.query<RelayedJob>(
-          'UPDATE treadle.jobs SET cancel_requested = true WHERE id = $1 RETURNING state, returns',
+          'UPDATE treadle.jobs SET cancel_requested = true WHERE id = $1 RETURNING state, returns, bundle',
           [id],
         );
         const [open] = rows;
-        if (!open || open.state === 'waiting' || open.state === 'active') return open;
-        // While its row is locked the relay cannot take it.
+        if (!open || open.state === 'active' || (open.state === 'waiting' && open.bundle === null)) return open;
+        // While its row is locked the relay cannot take it, and who takes its bundle asks the ledger first.
         await finishJobs(tx, [{ id, state: 'cancelled' }]);
-        return undefined;
+        return open.state === 'waiting' ? open : undefined;
       },
       { name: 'cancel' },
     );
@@ -154,10 +155,10 @@ export class LedgerJobStore implements JobStore {
   }
 
   /** Takes the job out of its queue, or reaches the worker that has it. */
-  async #cancelRelayed(queue: string, id: string, { state, returns }: RelayedJob): Promise<void> {
+  async #cancelRelayed(queue: string, id: string, { state, returns, bundle }: RelayedJob): Promise<void> {
     const { postgres, transports } = this.#parts;
     const finish = async (): Promise<void> => void (await finishJobs(postgres, [{ id, state: 'cancelled' }]));
-    if (state === 'waiting') {
+    if (state === 'waiting' && bundle === null) {
       const transport = await transports.of(queue);
       const transportId = transportIdOf(id, returns);
       const removing = transport.remove([transportId]).then((removed) => removed.has(transportId));

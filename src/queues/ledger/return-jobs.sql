@@ -13,6 +13,7 @@ WITH given AS (
     worker = given.worker,
     relayed_at = NULL,
     relay_epoch = NULL,
+    bundle = NULL,
     failures = CASE WHEN given.failure IS NULL THEN job.failures ELSE job.failures || jsonb_build_array(given.failure) END
   FROM given
   WHERE job.id = ANY ($2) AND job.id = given.id AND job.returns = given.returns

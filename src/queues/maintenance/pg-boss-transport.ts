@@ -1,5 +1,5 @@
 import type { PgBoss } from 'pg-boss';
-import type { QueueItem, QueueTransport } from '../transport.ts';
+import { isBundle, type QueueEntry, type QueueTransport } from '../transport.ts';
 import { wakeConsumers } from './maintenance-channel.ts';
 import type { PgBossClient } from './pg-boss-client.ts';
 import { dataOf, pgBossIdOf } from './pg-boss-item.ts';
@@ -19,6 +19,7 @@ const jobs = `${pgBossSchema}.job`;
  */
 export class PgBossTransport implements QueueTransport {
   readonly kind = 'pg-boss';
+  readonly bundles = false;
   readonly queue: string;
   readonly #client: PgBossClient;
   readonly #lockMs: number;
@@ -33,7 +34,8 @@ export class PgBossTransport implements QueueTransport {
     return Promise.resolve('postgres');
   }
 
-  async add(items: readonly QueueItem[], { first = false }: { readonly first?: boolean } = {}): Promise<void> {
+  async add(entries: readonly QueueEntry[], { first = false }: { readonly first?: boolean } = {}): Promise<void> {
+    const items = entries.flatMap((entry) => (isBundle(entry) ? entry.items : [entry]));
     if (items.length === 0) return;
     const boss = await this.#open();
     await this.#forgetFinished(items.map(({ id }) => id));

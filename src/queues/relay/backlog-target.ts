@@ -1,5 +1,11 @@
 const secondsOfWork = 0.3;
 const smallest = 40;
+/** The rate is an average over about so long. */
+const memoryMs = 100;
+const bundleMs = 5;
+const largestBundle = 8;
+
+const sum = (values: readonly number[]): number => values.reduce((total, value) => total + value, 0);
 
 /**
  * How many jobs should wait in a queue outside the ledger: about 0.3 s of work, at least twice what all workers run at
@@ -8,31 +14,44 @@ const smallest = 40;
 export class BacklogTarget {
   #perSecond = 0;
   #lastAt: number | undefined;
-  #lastBacklog = 0;
+  #lastJobs = 0;
   #addedSince = 0;
+  /** Jobs in each of the entries added last, oldest first; as many as wait. */
+  #sizes: number[] = [];
 
-  /** Notes the backlog seen at `nowMs` (monotonic), and answers how many jobs may be added. */
-  room(backlog: number, workers: number, nowMs: number): number {
-    if (this.#lastAt !== undefined && nowMs - this.#lastAt >= 20) {
-      const taken = Math.max(0, this.#lastBacklog + this.#addedSince - backlog);
-      const rate = (taken * 1_000) / (nowMs - this.#lastAt);
-      this.#perSecond = this.#perSecond * 0.7 + rate * 0.3;
-      this.#reset(backlog, nowMs);
-    } else if (this.#lastAt === undefined) {
-      this.#reset(backlog, nowMs);
+  /** About 5 ms of work, at most 8 jobs: one job where they take long, so that none waits for a worker that is busy. */
+  get bundleSize(): number {
+    return Math.min(largestBundle, Math.max(1, Math.floor((this.#perSecond * bundleMs) / 1_000)));
+  }
+
+  /** Notes how many entries wait at `nowMs` (monotonic), and answers how many jobs may be added. */
+  room(entries: number, workers: number, nowMs: number): number {
+    this.#sizes.splice(0, this.#sizes.length - entries);
+    const jobs = sum(this.#sizes) + entries - this.#sizes.length;
+    const elapsedMs = this.#lastAt === undefined ? 0 : nowMs - this.#lastAt;
+    if (elapsedMs >= 20) {
+      const taken = Math.max(0, this.#lastJobs + this.#addedSince - jobs);
+      const keep = Math.exp(-elapsedMs / memoryMs);
+      this.#perSecond = this.#perSecond * keep + ((taken * 1_000) / elapsedMs) * (1 - keep);
+    }
+    if (this.#lastAt === undefined || elapsedMs >= 20) {
+      this.#lastAt = nowMs;
+      this.#lastJobs = jobs;
+      this.#addedSince = 0;
     }
     const target = Math.max(smallest, 2 * workers, Math.ceil(this.#perSecond * secondsOfWork));
     // Refilled when half of it is gone: fewer, larger batches.
-    return backlog > target / 2 ? 0 : target - backlog;
+    return jobs > target / 2 ? 0 : target - jobs;
   }
 
-  added(count: number): void {
-    this.#addedSince += count;
+  /** Notes that entries were added: how many jobs each of them holds. */
+  added(sizes: readonly number[]): void {
+    this.#sizes.push(...sizes);
+    this.#addedSince += sum(sizes);
   }
 
-  #reset(backlog: number, nowMs: number): void {
-    this.#lastAt = nowMs;
-    this.#lastBacklog = backlog;
-    this.#addedSince = 0;
+  /** Notes that the queue lost what it held. */
+  emptied(): void {
+    this.#sizes = [];
   }
 }

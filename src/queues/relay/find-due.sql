@@ -1,17 +1,15 @@
--- Makes delayed jobs whose time has come ready, and answers the queues that have ready jobs, and when the next delayed job
--- is due.
-WITH RECURSIVE promoted AS (
+-- Makes delayed jobs whose time has come ready, and answers which of the queues $1 have ready jobs, which queues are paused,
+-- and in how many milliseconds the next delayed job is due.
+WITH promoted AS (
   UPDATE treadle.jobs SET state = 'accepted'
   WHERE id = ANY (ARRAY(
     SELECT id FROM treadle.jobs WHERE state = 'delayed' AND due_at <= now() ORDER BY due_at LIMIT 1000 FOR UPDATE SKIP LOCKED))
   RETURNING queue
-), ready AS (
-  (SELECT queue FROM treadle.jobs WHERE state = 'accepted' ORDER BY queue LIMIT 1)
-  UNION ALL
-  SELECT (SELECT next.queue FROM treadle.jobs AS next WHERE next.state = 'accepted' AND next.queue > ready.queue ORDER BY next.queue LIMIT 1)
-  FROM ready WHERE ready.queue IS NOT NULL
 )
 SELECT
-  ARRAY(SELECT queue FROM ready WHERE queue IS NOT NULL UNION SELECT queue FROM promoted) AS queues,
+  ARRAY(
+    SELECT asked FROM unnest($1::text[]) AS asked
+    WHERE (SELECT true FROM treadle.jobs WHERE state = 'accepted' AND queue = asked LIMIT 1)
+    UNION SELECT queue FROM promoted) AS queues,
   ARRAY(SELECT name FROM treadle.queues WHERE paused) AS paused,
-  (SELECT min(due_at) FROM treadle.jobs WHERE state = 'delayed' AND due_at > now()) AS next_due_at
+  (SELECT extract(epoch FROM min(due_at) - clock_timestamp()) * 1000 FROM treadle.jobs WHERE state = 'delayed' AND due_at > now())::float8 AS next_due_in_ms

@@ -1,20 +1,24 @@
+import { v7 as uuidV7 } from 'uuid';
 import { withTimeout } from '../../lib/batching/with-timeout.ts';
 import { loadSql } from '../../lib/postgres/load-sql.ts';
 import type { Postgres } from '../../lib/postgres/postgres.ts';
-import { transportIdOf, type QueueItem, type QueueTransport } from '../transport.ts';
+import { isBundle, transportIdOf, type QueueEntry, type QueueItem, type QueueTransport } from '../transport.ts';
 import { BacklogTarget } from './backlog-target.ts';
 
 interface PickedRow {
   readonly id: string;
   readonly name: string;
   readonly tenant: string;
-  readonly priority: number;
   readonly payload: Readonly<Record<string, unknown>>;
   readonly attempts_made: number;
   readonly attempts_allowed: number;
   readonly timeout_ms: number;
   readonly returns: number;
-  readonly busy: boolean;
+  readonly bundle: string | null;
+  /** Goes before everything that waits. */
+  readonly first: boolean;
+  /** Where it stands in its batch, as a decimal number. */
+  readonly position: string;
 }
 
 const pickDue = new URL('./pick-due.sql', import.meta.url);
@@ -22,7 +26,7 @@ const maxBatch = 1_000;
 const answerWithinMs = 5_000;
 const maxTenants = 200;
 
-const itemOf = (row: PickedRow): QueueItem => ({
+const itemOf = (row: PickedRow, unsure: boolean): QueueItem => ({
   id: transportIdOf(row.id, row.returns),
   name: row.name,
   envelope: {
@@ -33,21 +37,32 @@ const itemOf = (row: PickedRow): QueueItem => ({
     timeoutMs: row.timeout_ms,
     returns: row.returns,
     tracked: true,
+    ...(unsure ? { unsure } : {}),
   },
 });
 
-const byUrgency = (a: PickedRow, b: PickedRow): number => a.priority - b.priority || (a.id < b.id ? -1 : 1);
-
-/** Deals the rows out one tenant after the other, each tenant's most urgent first. */
-const inTurns = (rows: readonly PickedRow[]): readonly PickedRow[] => {
-  const [first] = rows;
-  if (rows.every((row) => row.tenant === first?.tenant)) return rows.toSorted(byUrgency);
-  const tenants = Object.groupBy(rows.toSorted(byUrgency), (row) => row.tenant);
-  return Object.values(tenants)
-    .flatMap((own = []) => own.map((row, turn) => ({ row, turn })))
-    .toSorted((a, b) => a.turn - b.turn)
-    .map(({ row }) => row);
+const entriesOf = (rows: readonly PickedRow[], unsure: boolean): readonly QueueEntry[] => {
+  const entries = new Map<string, { id: string; items: QueueItem[] } | QueueItem>();
+  for (const row of rows) {
+    const item = itemOf(row, unsure);
+    if (row.bundle === null) {
+      entries.set(item.id, item);
+      continue;
+    }
+    const bundle = entries.get(row.bundle);
+    if (bundle && isBundle(bundle)) bundle.items.push(item);
+    else entries.set(row.bundle, { id: row.bundle, items: [item] });
+  }
+  return [...entries.values()];
 };
+
+const byPosition = (a: PickedRow, b: PickedRow): number => Number(a.position) - Number(b.position);
+
+/** What a turn of the relay did for one queue: how many jobs it added, and whether the ledger may have more. */
+export interface Relayed {
+  readonly added: number;
+  readonly more: boolean;
+}
 
 /** Moves due jobs of one queue from the ledger to its transport. */
 export class QueueRelay {
@@ -55,9 +70,11 @@ export class QueueRelay {
   readonly #postgres: Postgres;
   readonly #target = new BacklogTarget();
   #cursor = '';
-  /** Picked, and not known to be in the queue. */
-  #unsure: readonly PickedRow[] = [];
+  #picked: readonly PickedRow[] = [];
+  /** What was picked may be in the queue already, or have ended. */
+  #unsure = false;
   #epoch: string | undefined;
+  #more = true;
 
   constructor(postgres: Postgres, transport: QueueTransport) {
     this.#postgres = postgres;
@@ -65,56 +82,53 @@ export class QueueRelay {
   }
 
   /**
-   * Adds as many due jobs as the queue has room for, and answers how many. They are picked in a statement of their own, so
-   * that no worker has to wait for a row that is being added. What was picked and may not have been added is added again
-   * before anything else; an item that is in the queue already is not added twice.
+   * Adds as many due jobs as the queue has room for. They are picked in a statement of their own, so that no worker has to
+   * wait for a row that is being added. What was picked and may not have been added is added again before anything else,
+   * under the same names: an entry that is in the queue already is not added twice.
    */
-  async relay(workers: number): Promise<number> {
-    const [epoch, backlog] = await Promise.all([
+  async relay(workers: number): Promise<Relayed> {
+    const [epoch, entries] = await Promise.all([
       this.checkEpoch(),
       withTimeout(this.transport.backlog(), answerWithinMs, this.transport.queue),
     ]);
-    if (this.#unsure.length > 0) {
-      // An add that failed may have happened all the same, and its jobs may have ended since.
-      await this.#readUnsure('id = ANY ($2)', [this.#unsure.map(({ id }) => id)]);
-      return this.#add(backlog);
+    if (this.#picked.length > 0) {
+      this.#unsure = true;
+      await this.#readPicked('id = ANY ($2)', [this.#picked.map(({ id }) => id)]);
+      return { added: await this.#add(), more: true };
     }
-    const room = this.#target.room(backlog, workers, performance.now());
-    if (room === 0) return 0;
-    this.#unsure = inTurns(await this.#pick(Math.min(room, maxBatch), epoch));
-    return this.#fill(room, epoch, backlog);
-  }
-
-  /** Adds what is picked while the next batch is being picked, until there is no room or nothing due. */
-  async #fill(room: number, epoch: string, backlog: number): Promise<number> {
+    const room = this.#target.room(entries, workers, performance.now());
+    if (room === 0) return { added: 0, more: true };
+    const pick = (most: number): Promise<readonly PickedRow[]> =>
+      this.#pick(Math.min(most, maxBatch), epoch, entries > 0);
+    this.#picked = await pick(room);
+    // The next batch is picked while one is being added, until there is no room or nothing due.
     for (let added = 0; ;) {
-      const left = room - added - this.#unsure.length;
-      const enough = left <= 0 || this.#unsure.length < Math.min(room, maxBatch) / 2;
-      const [adding, picking] = await Promise.allSettled([
-        this.#add(backlog),
-        enough ? Promise.resolve([]) : this.#pick(Math.min(left, maxBatch), epoch),
-      ]);
-      if (picking.status === 'fulfilled') this.#unsure = [...this.#unsure, ...inTurns(picking.value)];
+      const left = room - added - this.#picked.length;
+      const enough = left <= 0 || this.#picked.length < Math.min(room, maxBatch) / 2;
+      const [adding, picking] = await Promise.allSettled([this.#add(), enough ? Promise.resolve([]) : pick(left)]);
+      if (picking.status === 'fulfilled') this.#picked = [...this.#picked, ...picking.value];
       if (adding.status === 'rejected') throw adding.reason;
       if (picking.status === 'rejected') throw picking.reason;
       added += adding.value;
-      if (this.#unsure.length === 0) return added;
+      if (this.#picked.length === 0) return { added, more: this.#more };
     }
   }
 
-  /** What the leader before this one picked last: it may have died before the queue had it. */
-  async takeOver(): Promise<void> {
-    await this.#readUnsure(`relayed_at > now() - interval '1 minute'`, []);
+  /** Takes up what the leader before this one picked last: it may have died before the queue had it. True if there is any. */
+  async takeOver(): Promise<boolean> {
+    this.#unsure = true;
+    await this.#readPicked(`relayed_at > now() - interval '1 minute'`, []);
+    return this.#picked.length > 0;
   }
 
   /** Reads the rows that meet the condition and still wait, as the ledger knows them now. */
-  async #readUnsure(condition: string, values: readonly unknown[]): Promise<void> {
+  async #readPicked(condition: string, values: readonly unknown[]): Promise<void> {
     const { rows } = await this.#postgres.query<PickedRow & Record<string, unknown>>(
-      `SELECT id, name, tenant, priority, payload, attempts_made, attempts_allowed, timeout_ms, returns, true AS busy
+      `SELECT id, name, tenant, payload, attempts_made, attempts_allowed, timeout_ms, returns, bundle, false AS first, '0' AS position
        FROM treadle.jobs WHERE queue = $1 AND state = 'waiting' AND ${condition} ORDER BY relayed_at`,
       [this.transport.queue, ...values],
     );
-    this.#unsure = rows;
+    this.#picked = rows;
   }
 
   /**
@@ -125,17 +139,19 @@ export class QueueRelay {
     const epoch = await withTimeout(this.transport.epoch(), answerWithinMs, this.transport.queue);
     if (epoch !== this.#epoch) {
       await this.#postgres.query(
-        `UPDATE treadle.jobs SET state = 'accepted', returns = abs(returns) + 1, relayed_at = NULL, relay_epoch = NULL
+        `UPDATE treadle.jobs SET state = 'accepted', returns = abs(returns) + 1, relayed_at = NULL, relay_epoch = NULL,
+           bundle = NULL
          WHERE queue = $1 AND state IN ('waiting', 'active') AND relay_epoch IS DISTINCT FROM $2`,
         [this.transport.queue, epoch],
       );
       this.#epoch = epoch;
-      this.#unsure = [];
+      this.#target.emptied();
     }
     return epoch;
   }
 
-  async #pick(room: number, epoch: string): Promise<readonly PickedRow[]> {
+  async #pick(room: number, epoch: string, isBehind: boolean): Promise<readonly PickedRow[]> {
+    const size = this.transport.bundles ? this.#target.bundleSize : 1;
     const pick = (cursor: string) =>
       this.#postgres.queryPrepared<PickedRow & Record<string, unknown>>(loadSql(pickDue), [
         this.transport.queue,
@@ -143,34 +159,41 @@ export class QueueRelay {
         room,
         maxTenants,
         epoch,
+        uuidV7(),
+        size,
+        isBehind,
       ]);
-    let { rows } = await pick(this.#cursor);
-    if (rows.length === 0 && this.#cursor !== '') ({ rows } = await pick(''));
+    let from = this.#cursor;
+    let { rows } = await pick(from);
+    if (rows.length === 0 && from !== '') {
+      from = '';
+      ({ rows } = await pick(from));
+    }
     const tenants = new Set(rows.map((row) => row.tenant));
+    // Of several tenants each gave its share only, and behind the cursor there may be others.
+    this.#more = rows.length >= room || tenants.size > 1 || from !== '';
     // The next turn goes to the tenant behind the last one served; U+0001 is the least character Postgres can store.
     this.#cursor =
       tenants.size > 1
         ? `${[...tenants].toSorted((a, b) => Buffer.compare(Buffer.from(a), Buffer.from(b))).at(-1) ?? ''}\u0001`
         : '';
-    return rows;
+    return rows.toSorted(byPosition);
   }
 
-  /** Behind a backlog, the first job of a tenant with nothing in the queue goes before what waits, so that a quiet tenant need not queue behind a busy one. */
-  async #add(backlog: number): Promise<number> {
-    const rows = this.#unsure;
-    const seen = new Set<string>();
-    const isFirstOfQuietTenant = (row: PickedRow): boolean =>
-      !row.busy && !seen.has(row.tenant) && Boolean(seen.add(row.tenant));
-    const quiet = backlog > 0 ? rows.filter(isFirstOfQuietTenant) : [];
-    const rest = quiet.length > 0 ? rows.filter((row) => !quiet.includes(row)) : rows;
-    if (rest.length > 0) await this.#addWithin(rest.map(itemOf), false);
-    if (quiet.length > 0) await this.#addWithin(quiet.map(itemOf), true);
-    this.#unsure = [];
-    this.#target.added(rows.length);
+  /** A quiet tenant need not queue behind a busy one: its first job goes before what waits. */
+  async #add(): Promise<number> {
+    const rows = this.#picked;
+    const first = rows.filter((row) => row.first);
+    await this.#addWithin(entriesOf(first.length > 0 ? rows.filter((row) => !row.first) : rows, this.#unsure), false);
+    await this.#addWithin(entriesOf(first, this.#unsure), true);
+    this.#picked = [];
+    this.#unsure = false;
     return rows.length;
   }
 
-  #addWithin(items: readonly QueueItem[], first: boolean): Promise<void> {
-    return withTimeout(this.transport.add(items, { first }), answerWithinMs, this.transport.queue);
+  async #addWithin(entries: readonly QueueEntry[], first: boolean): Promise<void> {
+    if (entries.length === 0) return;
+    await withTimeout(this.transport.add(entries, { first }), answerWithinMs, this.transport.queue);
+    this.#target.added(entries.map((entry) => (isBundle(entry) ? entry.items.length : 1)));
   }
 }

@@ -8,6 +8,15 @@ export interface ReconcilerOptions {
   readonly graceMs?: number;
 }
 
+interface OpenRow {
+  readonly id: string;
+  readonly returns: number;
+  readonly bundle: string | null;
+}
+
+/** The entry of its queue that carries the job. */
+const entryOf = ({ id, returns, bundle }: OpenRow): string => bundle ?? transportIdOf(id, returns);
+
 const batchSize = 500;
 const answerWithinMs = 10_000;
 
@@ -38,24 +47,23 @@ export class Reconciler {
   }
 
   async #reconcileQueue(transport: QueueTransport): Promise<number> {
-    const { rows } = await this.#postgres.query<{ id: string; returns: number }>(
-      `SELECT id, returns FROM treadle.jobs
+    const { rows } = await this.#postgres.query<OpenRow & Record<string, unknown>>(
+      `SELECT id, returns, bundle FROM treadle.jobs
        WHERE queue = $1 AND state IN ('waiting', 'active')
          AND greatest(relayed_at, started_at) < now() - make_interval(secs => (timeout_ms + $2) / 1000.0)
        ORDER BY relayed_at LIMIT ${batchSize}`,
       [transport.queue, this.#graceMs],
     );
     if (rows.length === 0) return 0;
-    const ids = rows.map(({ id, returns }) => transportIdOf(id, returns));
+    const ids = [...new Set(rows.map(entryOf))];
     const known = await withTimeout(transport.known(ids), answerWithinMs, transport.queue);
-    const isKnown = ({ id, returns }: { readonly id: string; readonly returns: number }): boolean =>
-      known.has(transportIdOf(id, returns));
-    const lost = rows.filter((row) => !isKnown(row)).map(({ id }) => id);
+    const lost = rows.filter((row) => !known.has(entryOf(row))).map(({ id }) => id);
     // Jobs that do wait in the queue are asked about again when the same time has passed once more.
     await this.#postgres.query(
       `UPDATE treadle.jobs SET
          state = CASE WHEN id = ANY ($2) THEN 'accepted' ELSE state END::treadle.job_state,
          returns = CASE WHEN id = ANY ($2) THEN abs(returns) + 1 ELSE returns END,
+         bundle = CASE WHEN id = ANY ($2) THEN NULL ELSE bundle END,
          relayed_at = CASE WHEN id = ANY ($2) THEN NULL ELSE clock_timestamp() END
        WHERE id = ANY ($1) AND state IN ('waiting', 'active')`,
       [rows.map(({ id }) => id), lost],

@@ -23,9 +23,13 @@ export interface RelayParts {
 
 const findDue = new URL('./find-due.sql', import.meta.url);
 const takeoverEveryMs = 500;
-const awakeForMs = 500;
-const awakePollMs = 8;
-const asleepPollMs = 250;
+/** So long without a pause and the relay counts as busy: who enqueues need not wake it then. */
+const busyAfterMs = 40;
+const busyForMs = 500;
+const busyPollMs = 8;
+const idlePollMs = 250;
+/** While known queues have jobs, others are looked for this often. */
+const lookEveryMs = 25;
 const epochEveryMs = 1_000;
 const workersEveryMs = 2_000;
 const reconcileEveryMs = 15_000;
@@ -33,15 +37,17 @@ const maxFailureDelayMs = 2_000;
 const slowTurnMs = 100;
 const answerWithinMs = 5_000;
 
-interface Round {
-  readonly added: number;
-  readonly waiting: boolean;
-  readonly nextDueAt: Date | null;
+interface Found {
+  queues: string[];
+  paused: string[];
+  next_due_in_ms: number | null;
 }
 
 /** One queue in the relay's hands: at most one look at a time, and a pause after each failure, so that a queue whose server is away holds up nobody else. */
 interface QueueTurn {
   readonly relay: QueueRelay;
+  /** The ledger may have due jobs for this queue. */
+  ready: boolean;
   /** What this leader has told the queue; undefined until it has. */
   paused: boolean | undefined;
   busy: boolean;
@@ -59,6 +65,11 @@ export class Relay {
   readonly #closing = new AbortController();
   readonly #alarm = new Alarm();
   #workers: ReadonlyMap<string, number> = new Map();
+  #paused: ReadonlySet<string> = new Set();
+  /** When to ask the ledger next which queues have due jobs. */
+  #lookAt = 0;
+  /** While busy the relay looks by itself, and nobody sends NOTIFY. */
+  #busy = false;
   #due = { epochs: 0, workers: 0, reconcile: performance.now() + reconcileEveryMs };
   #running: Promise<void> | undefined;
   #stopListening: (() => Promise<void>) | undefined;
@@ -68,14 +79,17 @@ export class Relay {
     this.#queues = new Map(
       parts.transports.map((transport) => {
         const relay = new QueueRelay(parts.postgres, transport);
-        return [transport.queue, { relay, paused: undefined, busy: false, failures: 0, notBefore: 0 }];
+        return [transport.queue, { relay, ready: false, paused: undefined, busy: false, failures: 0, notBefore: 0 }];
       }),
     );
   }
 
   /** Begins to stand for leadership. */
   async start(): Promise<void> {
-    const wake = (): void => this.#alarm.ring();
+    const wake = (): void => {
+      this.#lookAt = 0;
+      this.#alarm.ring();
+    };
     this.#stopListening = await this.#parts.subscription.listen('treadle_relay', wake, wake);
     this.#running = this.#run();
   }
@@ -118,22 +132,30 @@ export class Relay {
 
   async #lead(client: Client, lost: AbortSignal): Promise<void> {
     this.#parts.log.info({ event: 'relay.leads' });
-    await client.query('UPDATE treadle.relay SET holder = $1, sleeping = false', [`${process.pid}`]);
+    await client.query('UPDATE treadle.relay SET holder = $1, sleeping = true', [`${process.pid}`]);
+    this.#busy = false;
+    this.#lookAt = 0;
     this.#due = { epochs: 0, workers: 0, reconcile: performance.now() + reconcileEveryMs };
     for (const turn of this.#queues.values()) {
       turn.paused = undefined;
-      await turn.relay.takeOver();
+      turn.ready = await turn.relay.takeOver();
     }
-    let idleSince = performance.now();
+    let quietAt = performance.now();
     let failures = 0;
     while (!this.#closing.signal.aborted && !lost.aborted) {
       this.#parts.beat?.();
       try {
-        const round = await this.#round();
+        const added = await this.#round();
         failures = 0;
-        if (round.added > 0) idleSince = performance.now();
-        else if (round.waiting || performance.now() - idleSince < awakeForMs) await this.#alarm.sleep(awakePollMs);
-        else await this.#sleepUntilWoken(lost);
+        const now = performance.now();
+        if (added > 0) {
+          if (!this.#busy && now - quietAt > busyAfterMs) await this.#setBusy(true);
+          if (this.#busy) quietAt = now;
+          continue;
+        }
+        if (!this.#busy) quietAt = now;
+        else if (now - quietAt > busyForMs) await this.#setBusy(false);
+        await this.#alarm.sleep(this.#pauseMs(now));
       } catch (error) {
         failures += 1;
         this.#parts.log.warn({ event: 'relay.round-failed', err: error });
@@ -142,33 +164,63 @@ export class Relay {
     }
   }
 
-  /** One look at the ledger: what is due goes to every queue that has room. */
-  async #round(): Promise<Round> {
+  /** How long nothing is to be done; nothing at all is not rounded up to a millisecond. */
+  #pauseMs(now: number): number {
+    const waiting = this.#readyTurns(now).length > 0;
+    return Math.min(waiting ? busyPollMs : idlePollMs, Math.max(0, Math.ceil(this.#lookAt - now)));
+  }
+
+  /** What is due goes to every queue that has room. Answers how many jobs were added. */
+  async #round(): Promise<number> {
     await this.#housekeep();
-    const { rows } = await this.#parts.postgres.queryPrepared<{
-      queues: string[];
-      paused: string[];
-      next_due_at: Date | null;
-    }>(loadSql(findDue), []);
-    const { queues = [], paused = [], next_due_at: nextDueAt = null } = rows[0] ?? {};
-    this.#tellPaused(paused);
-    const now = performance.now();
-    const ready = queues
-      .filter((queue) => !paused.includes(queue))
-      .flatMap((queue) => this.#queues.get(queue) ?? [])
-      .filter((turn) => !turn.busy && now >= turn.notBefore);
-    const turns = ready.map((turn) =>
-      this.#take(turn, () => turn.relay.relay(this.#workers.get(turn.relay.transport.queue) ?? 0)),
+    if (performance.now() >= this.#lookAt) await this.#look();
+    const turns = this.#readyTurns(performance.now()).map((turn) =>
+      this.#take(turn, async () => {
+        const { added, more } = await turn.relay.relay(this.#workers.get(turn.relay.transport.queue) ?? 0);
+        turn.ready = more;
+        return added;
+      }),
     );
     const added = await withTimeout(Promise.all(turns), slowTurnMs, 'a queue').catch((): number[] => []);
-    return { added: added.reduce((sum, count) => sum + count, 0), waiting: ready.length > 0, nextDueAt };
+    return added.reduce((sum, count) => sum + count, 0);
+  }
+
+  #readyTurns(now: number): readonly QueueTurn[] {
+    return [...this.#queues.entries()]
+      .filter(([queue, turn]) => turn.ready && !turn.busy && now >= turn.notBefore && !this.#paused.has(queue))
+      .map(([, turn]) => turn);
+  }
+
+  /**
+   * Asks the ledger which queues have due jobs: only about those not known to have some, since on its way to the first job
+   * of a busy queue the server passes all that was picked lately.
+   */
+  async #look(): Promise<void> {
+    // Before the question, so that who rings while it is under way is not forgotten.
+    this.#lookAt = Number.POSITIVE_INFINITY;
+    const startedAt = performance.now();
+    const unknown = [...this.#queues].flatMap(([queue, { ready }]) => (ready ? [] : [queue]));
+    const { rows } = await this.#parts.postgres.queryPrepared<Found & Record<string, unknown>>(loadSql(findDue), [
+      unknown,
+    ]);
+    const { queues = [], paused = [], next_due_in_ms: dueInMs = null } = rows[0] ?? {};
+    for (const queue of queues) {
+      const turn = this.#queues.get(queue);
+      if (turn) turn.ready = true;
+    }
+    this.#paused = new Set(paused);
+    this.#tellPaused();
+    const anyReady = [...this.#queues.values()].some(({ ready }) => ready);
+    const pauseMs = queues.length > 0 || this.#busy ? busyPollMs : idlePollMs;
+    const nextInMs = Math.min(anyReady ? lookEveryMs : pauseMs, dueInMs ?? idlePollMs);
+    this.#lookAt = Math.min(this.#lookAt, startedAt + Math.max(1, nextInMs));
   }
 
   /** Whoever paused or resumed a queue told it too, if its server was there to be told. */
-  #tellPaused(paused: readonly string[]): void {
+  #tellPaused(): void {
     const now = performance.now();
     for (const [queue, turn] of this.#queues) {
-      const wanted = paused.includes(queue);
+      const wanted = this.#paused.has(queue);
       // pg-boss' consumers read the ledger themselves.
       if (turn.paused === wanted || turn.busy || now < turn.notBefore || turn.relay.transport.kind === 'pg-boss')
         continue;
@@ -218,25 +270,12 @@ export class Relay {
   }
 
   /**
-   * From here on every commit with a due job sends NOTIFY. A transaction that looked before `sleeping` was set is found
-   * by the poll.
+   * While it is not busy, every commit with a due job sends NOTIFY. A transaction that enqueued before the relay said so is
+   * found by the poll.
    */
-  async #sleepUntilWoken(lost: AbortSignal): Promise<void> {
-    await this.#setSleeping(true);
-    try {
-      while (!this.#closing.signal.aborted && !lost.aborted) {
-        this.#parts.beat?.();
-        const { added, waiting, nextDueAt } = await this.#round();
-        if (added > 0 || waiting) return;
-        const dueInMs = nextDueAt === null ? asleepPollMs : nextDueAt.getTime() - Date.now();
-        await this.#alarm.sleep(Math.max(1, Math.min(asleepPollMs, dueInMs)));
-      }
-    } finally {
-      await this.#setSleeping(false);
-    }
-  }
-
-  async #setSleeping(sleeping: boolean): Promise<void> {
-    await this.#parts.postgres.query('UPDATE treadle.relay SET sleeping = $1', [sleeping]);
+  async #setBusy(busy: boolean): Promise<void> {
+    await this.#parts.postgres.query('UPDATE treadle.relay SET sleeping = $1', [!busy]);
+    this.#busy = busy;
+    this.#lookAt = 0;
   }
 }

@@ -5,34 +5,44 @@ import type { BullConnection, BullJob, BullWorker } from '../../queues/bullmq/bu
 import {
   ledgerIdOf,
   LockLoss,
+  type BundleLedger,
   type Consumer,
   type ConsumerOptions,
   type Delivery,
   type Disposition,
+  type QueueItem,
 } from '../../queues/transport.ts';
 import { HandlerSlots } from './handler-slots.ts';
 
 /** Of a handler that runs longer, jobs taken beyond the concurrency would wait noticeably. */
 const longHandlerMs = 50;
 const shortHandlerFactor = 4;
+/** Of a moving average over about twenty values. */
+const weight = 0.05;
 /** Who runs few jobs at once may care about their order, which jobs taken beyond them would blur. */
 const leastConcurrency = 8;
 
+export interface BullConsumerParts {
+  readonly connection: BullConnection;
+  readonly bundles: BundleLedger;
+  readonly log: Log;
+}
+
+/** A lock on an entry of the queue, and with it on the attempts at the jobs in it. */
 interface LiveLock {
   readonly id: string;
   readonly token: string;
-  readonly lock: LockLoss;
+  readonly attempts: LockLoss[];
+  lost: boolean;
   renewedAt: number;
 }
 
-const deliveryOf = (job: BullJob, id: string, queue: string): Delivery => ({
-  id,
-  jobId: ledgerIdOf(id),
-  name: job.name,
+const deliveryOf = (job: BullJob, item: QueueItem, queue: string): Delivery => ({
+  ...item,
+  jobId: ledgerIdOf(item.id),
   queue,
-  envelope: job.data,
   stalls: job.stalledCounter,
-  startedBefore: job.attemptsStarted > 1 || job.stalledCounter > 0,
+  startedBefore: job.attemptsStarted > 1 || job.stalledCounter > 0 || item.envelope.unsure === true,
 });
 
 /**
@@ -41,16 +51,19 @@ const deliveryOf = (job: BullJob, id: string, queue: string): Delivery => ({
  */
 export class BullConsumer implements Consumer {
   readonly #options: ConsumerOptions;
+  readonly #bundles: BundleLedger;
   readonly #log: Log;
   readonly #worker: BullWorker;
   readonly #locks = new Map<string, LiveLock>();
   readonly #renewing: NodeJS.Timeout;
   readonly #slots: HandlerSlots;
-  /** A moving average over the handlers that ended. */
+  /** Moving averages: how long handlers run, and how many jobs an entry holds. */
   #handlerMs = longHandlerMs;
+  #entrySize = 1;
 
-  constructor(connection: BullConnection, options: ConsumerOptions, log: Log) {
+  constructor({ connection, bundles, log }: BullConsumerParts, options: ConsumerOptions) {
     this.#options = options;
+    this.#bundles = bundles;
     this.#slots = new HandlerSlots(options.concurrency, longHandlerMs);
     this.#log = log;
     this.#worker = connection.openWorker(options.queue, (job, token) => this.#process(job, token), options);
@@ -68,33 +81,64 @@ export class BullConsumer implements Consumer {
 
   async #process(job: BullJob, token = ''): Promise<null> {
     const id = job.id ?? '';
-    const held: LiveLock = { id, token, lock: new LockLoss(), renewedAt: performance.now() };
+    const held: LiveLock = { id, token, attempts: [], lost: false, renewedAt: performance.now() };
     this.#locks.set(token, held);
-    let startedAt: number | undefined;
+    try {
+      const disposition = await this.#run(job, id, held);
+      if (disposition === 'remove') return null;
+      if (disposition === 'hand-back') await this.#handBack(job, token);
+      // Tells BullMQ that the job is no longer this attempt's, so that it moves nothing.
+      throw new WaitingError();
+    } finally {
+      this.#locks.delete(token);
+    }
+  }
+
+  async #run(job: BullJob, id: string, held: LiveLock): Promise<Disposition> {
+    const { data } = job;
+    if ('items' in data) return this.#runBundle(job, id, data.items, held);
+    this.#entrySize += (1 - this.#entrySize) * weight;
+    const delivery = deliveryOf(job, { id, name: job.name, envelope: data }, this.#options.queue);
+    return (await this.#runOne(delivery, held)) ?? 'hand-back';
+  }
+
+  async #runBundle(job: BullJob, id: string, items: readonly QueueItem[], held: LiveLock): Promise<Disposition> {
+    const deliveries = items.map((item) => deliveryOf(job, item, this.#options.queue));
+    // A worker died with it or fell silent: whichever of its jobs did that must not take the others with it again.
+    if (job.stalledCounter > 0) {
+      await this.#bundles.split(id, deliveries);
+      return 'remove';
+    }
+    this.#entrySize += (items.length - this.#entrySize) * weight;
+    const open = await this.#bundles.admit(id, deliveries);
+    const all = await Promise.all(
+      open.map(async (delivery) => {
+        const disposition = await this.#runOne(delivery, held);
+        if (disposition) return disposition;
+        await this.#bundles.split(id, [delivery]);
+        return 'remove';
+      }),
+    );
+    return (['abandon', 'hand-back'] as const).find((worst) => all.includes(worst)) ?? 'remove';
+  }
+
+  /** Undefined when the job got no slot in time: another worker may have one. */
+  async #runOne(delivery: Delivery, held: LiveLock): Promise<Disposition | undefined> {
+    if (!this.#slots.tryTake() && (await this.#slots.take()) !== 'taken') return undefined;
+    let startedAt: number | undefined = performance.now();
     const handlerEnded = (): void => {
       if (startedAt === undefined) return;
       this.#slots.free();
       this.#adapt(performance.now() - startedAt);
       startedAt = undefined;
     };
+    const lock = new LockLoss();
+    if (held.lost) lock.lose();
+    held.attempts.push(lock);
     try {
-      let disposition: Disposition = 'hand-back';
-      if (this.#slots.tryTake() || (await this.#slots.take()) === 'taken') {
-        startedAt = performance.now();
-        disposition = await this.#options.run({
-          delivery: deliveryOf(job, id, this.#options.queue),
-          lock: held.lock,
-          handlerEnded,
-          holdsLock: () => this.#holds(held),
-        });
-      }
-      if (disposition === 'remove') return null;
-      if (disposition === 'hand-back') await this.#handBack(job, token);
-      // Tells BullMQ that the job is no longer this attempt's, so that it moves nothing.
-      throw new WaitingError();
+      return await this.#options.run({ delivery, lock, handlerEnded, holdsLock: () => this.#holds(held) });
     } finally {
       handlerEnded();
-      this.#locks.delete(token);
     }
   }
 
@@ -103,10 +147,11 @@ export class BullConsumer implements Consumer {
    * running others. While they are long no job is taken that would have to wait: another worker may be free for it.
    */
   #adapt(handlerMs: number): void {
-    this.#handlerMs = this.#handlerMs * 0.95 + handlerMs * 0.05;
+    this.#handlerMs += (handlerMs - this.#handlerMs) * weight;
     const { concurrency } = this.#options;
     const several = concurrency >= leastConcurrency && this.#handlerMs < longHandlerMs / 2;
-    const wanted = several ? shortHandlerFactor * concurrency : concurrency;
+    const factor = several ? Math.max(1, shortHandlerFactor / this.#entrySize) : 1;
+    const wanted = Math.ceil(concurrency * factor);
     if (this.#worker.concurrency !== wanted) this.#worker.concurrency = wanted;
   }
 
@@ -121,10 +166,10 @@ export class BullConsumer implements Consumer {
 
   /** Asks only when the last renewal is so long ago that the lock may have run out, as after a blocked event loop. */
   async #holds(held: LiveLock): Promise<boolean> {
-    if (held.lock.lost) return false;
+    if (held.lost) return false;
     if (performance.now() - held.renewedAt < this.#options.lockMs * 0.75) return true;
     await this.#renew();
-    return !held.lock.lost;
+    return !held.lost;
   }
 
   async #renew(): Promise<void> {
@@ -144,8 +189,12 @@ export class BullConsumer implements Consumer {
         ),
       );
       for (const held of locks) {
-        if (lost.has(held.id)) held.lock.lose();
-        else held.renewedAt = askedAt;
+        if (!lost.has(held.id)) {
+          held.renewedAt = askedAt;
+          continue;
+        }
+        held.lost = true;
+        for (const attempt of held.attempts) attempt.lose();
       }
     } catch (error) {
       // While the queue's server is away nobody else can take the jobs either.

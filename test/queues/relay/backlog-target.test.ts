@@ -17,7 +17,7 @@ test('a fast queue gets about a third of a second of work ahead', () => {
   const target = new BacklogTarget();
   let room = target.room(0, 1, 0);
   for (let nowMs = 100; nowMs <= 5_000; nowMs += 100) {
-    target.added(200);
+    target.added(Array.from({ length: 50 }, () => 4));
     room = target.room(0, 1, nowMs);
   }
   expect(room).toBeGreaterThan(500);
