@@ -4,10 +4,10 @@ import { openRawBullmq, type RawBullmq } from './raw-bullmq.ts';
 import { report, type Row } from './report.ts';
 import { startServers } from './servers.ts';
 
-const rounds = 3;
+const rounds = 5;
 const sizes = {
-  redis: { single: 4_000, bulk: 20_000, latency: 400 },
-  postgres: { single: 1_500, bulk: 6_000, latency: 300 },
+  redis: { single: 20_000, bulk: 20_000, latency: 400 },
+  postgres: { single: 3_000, bulk: 6_000, latency: 300 },
 } as const;
 const inFlight = 50;
 

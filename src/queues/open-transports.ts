@@ -16,6 +16,9 @@ export interface TransportParts {
   readonly log: Log;
 }
 
+/** The next is prepared while the server takes the one before. */
+const directBatch = 250;
+
 /** The queues of a process and the connections that carry them, each opened when it is first asked for. */
 export class Transports {
   readonly #parts: TransportParts;
@@ -44,11 +47,17 @@ export class Transports {
   }
 
   /**
-   * Adds items of one queue around the ledger. On Postgres, calls made while an add is under way share the next one; on
-   * Redis the client's pipelining does as well by itself.
+   * Adds items of one queue around the ledger, many in several adds at a time. On Postgres, calls with one item made while
+   * an add is under way share the next one; on Redis the client's pipelining does as well by itself. An add that fails may
+   * leave some of the items in the queue.
    */
   async addDirectly(queue: string, items: readonly QueueItem[]): Promise<void> {
-    if (items.length > 1 || this.#parts.config.queueBackend === 'redis') return (await this.of(queue)).add(items);
+    if (items.length > 1 || this.#parts.config.queueBackend === 'redis') {
+      const transport = await this.of(queue);
+      const starts = Array.from({ length: Math.ceil(items.length / directBatch) }, (_, batch) => batch * directBatch);
+      await Promise.all(starts.map((start) => transport.add(items.slice(start, start + directBatch))));
+      return;
+    }
     const group = this.#direct.get(queue) ?? this.#groupFor(queue);
     await Promise.all(items.map((item) => group.submit(item)));
   }

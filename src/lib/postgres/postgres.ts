@@ -36,7 +36,8 @@ export class Postgres implements PreparingQueryable {
   constructor(options: PostgresOptions, log: Log) {
     // Through pgbouncer connections are shared: no settings at their start, no prepared statements.
     this.#direct = options.url === options.directUrl;
-    const settings = this.#direct ? { jit: 'off' } : undefined;
+    // A plan made while the queue's tables were empty reads them from end to end, and is kept when they are full.
+    const settings = this.#direct ? { jit: 'off', plan_cache_mode: 'force_custom_plan' } : undefined;
     this.pool = createPool({ ...options, max: options.poolSize, ...(settings ? { settings } : {}) }, log);
     this.db = kyselyOver(this.pool);
     this.directUrl = options.directUrl;

@@ -23,9 +23,9 @@ export interface RelayParts {
 
 const findDue = new URL('./find-due.sql', import.meta.url);
 const takeoverEveryMs = 500;
-/** So long without a pause and the relay counts as busy: who enqueues need not wake it then. */
-const busyAfterMs = 40;
-const busyForMs = 500;
+/** With more jobs than this in a window the relay counts as busy, and who enqueues need not wake it. */
+const busyJobs = 100;
+const windowMs = 250;
 const busyPollMs = 8;
 const idlePollMs = 250;
 /** While known queues have jobs, others are looked for this often. */
@@ -140,22 +140,19 @@ export class Relay {
       turn.paused = undefined;
       turn.ready = await turn.relay.takeOver();
     }
-    let quietAt = performance.now();
+    let window = { endsAt: performance.now() + windowMs, added: 0 };
     let failures = 0;
     while (!this.#closing.signal.aborted && !lost.aborted) {
       this.#parts.beat?.();
       try {
         const added = await this.#round();
         failures = 0;
-        const now = performance.now();
-        if (added > 0) {
-          if (!this.#busy && now - quietAt > busyAfterMs) await this.#setBusy(true);
-          if (this.#busy) quietAt = now;
-          continue;
+        window.added += added;
+        if (performance.now() >= window.endsAt) {
+          await this.#setBusy(window.added > busyJobs);
+          window = { endsAt: performance.now() + windowMs, added: 0 };
         }
-        if (!this.#busy) quietAt = now;
-        else if (now - quietAt > busyForMs) await this.#setBusy(false);
-        await this.#alarm.sleep(this.#pauseMs(now));
+        if (added === 0) await this.#alarm.sleep(this.#pauseMs(performance.now()));
       } catch (error) {
         failures += 1;
         this.#parts.log.warn({ event: 'relay.round-failed', err: error });
@@ -210,10 +207,13 @@ export class Relay {
     }
     this.#paused = new Set(paused);
     this.#tellPaused();
-    const anyReady = [...this.#queues.values()].some(({ ready }) => ready);
     const pauseMs = queues.length > 0 || this.#busy ? busyPollMs : idlePollMs;
-    const nextInMs = Math.min(anyReady ? lookEveryMs : pauseMs, dueInMs ?? idlePollMs);
+    const nextInMs = Math.min(this.#isAnyReady() ? lookEveryMs : pauseMs, dueInMs ?? idlePollMs);
     this.#lookAt = Math.min(this.#lookAt, startedAt + Math.max(1, nextInMs));
+  }
+
+  #isAnyReady(): boolean {
+    return [...this.#queues.values()].some(({ ready }) => ready);
   }
 
   /** Whoever paused or resumed a queue told it too, if its server was there to be told. */
@@ -274,6 +274,7 @@ export class Relay {
    * found by the poll.
    */
   async #setBusy(busy: boolean): Promise<void> {
+    if (busy === this.#busy) return;
     await this.#parts.postgres.query('UPDATE treadle.relay SET sleeping = $1', [!busy]);
     this.#busy = busy;
     this.#lookAt = 0;
