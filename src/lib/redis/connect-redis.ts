@@ -2,6 +2,7 @@ import type { Cluster, Redis, RedisOptions } from 'ioredis';
 import { AppError } from '../errors/app-error.ts';
 import { codeOf } from '../errors/classify.ts';
 import type { Log } from '../log/create-log.ts';
+import { gatherWrites } from './gather-writes.ts';
 import { parseRedisUrl, type RedisTarget } from './parse-redis-url.ts';
 
 /**
@@ -31,7 +32,11 @@ const optionsFor = (purpose: RedisPurpose): RedisOptions => ({
 const create = async (target: RedisTarget, purpose: RedisPurpose): Promise<RedisClient> => {
   const { Cluster, Redis } = await import('ioredis');
   const options = { ...target.options, ...optionsFor(purpose) };
-  if (target.kind !== 'cluster') return new Redis(options);
+  if (target.kind !== 'cluster') {
+    const client = new Redis(options);
+    client.on('connect', () => gatherWrites(client.stream));
+    return client;
+  }
   const { enableOfflineQueue = true, ...redisOptions } = options;
   return new Cluster([...target.nodes], {
     redisOptions,
