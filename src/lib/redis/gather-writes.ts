@@ -14,14 +14,15 @@ export const gatherWrites = (stream: Duplex): void => {
     corked = false;
     stream.uncork();
   };
-  stream.write = new Proxy(stream.write, {
-    apply: (write, _, args: Parameters<typeof stream.write>) => {
+  const write = stream.write.bind(stream);
+  Object.assign(stream, {
+    write: (...args: Parameters<typeof write>): boolean => {
       if (!corked) {
         corked = true;
         stream.cork();
         process.nextTick(uncork);
       }
-      return Reflect.apply(write, stream, args);
+      return write(...args);
     },
   });
 };
