@@ -15,16 +15,32 @@ export const percentile = (values: readonly number[], share: number): number => 
   return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? Number.NaN;
 };
 
-/** The contestants of a comparison, measured in turns so that a machine that changes its pace is fair to both; the best round of each counts. */
-export const inTurns = async <Name extends string>(
+export interface Comparison {
+  readonly treadle: number;
+  readonly raw: number;
+  readonly ratio: number;
+}
+
+/**
+ * Two contestants measured in turns, so that a machine that changes its pace is fair to both. The ratio is the median of the
+ * rounds' own ratios, whose halves were measured one right after the other; the rates are medians too. One round more is run
+ * first, and not counted, in which code is compiled and caches fill.
+ */
+export const compare = async (
   rounds: number,
-  contestants: Readonly<Record<Name, () => Promise<number>>>,
-): Promise<Record<Name, number>> => {
-  const names = Object.keys(contestants) as Name[];
-  const best = Object.fromEntries(names.map((name) => [name, 0])) as Record<Name, number>;
-  for (let round = 0; round < rounds; round += 1) {
-    for (const name of round % 2 === 0 ? names : names.toReversed())
-      best[name] = Math.max(best[name], await contestants[name]());
+  contestants: { readonly treadle: () => Promise<number>; readonly raw: () => Promise<number> },
+): Promise<Comparison> => {
+  const seen: { readonly treadle: number; readonly raw: number }[] = [];
+  for (let round = 0; round <= rounds; round += 1) {
+    const treadleFirst = round % 2 === 0;
+    const before = treadleFirst ? undefined : await contestants.raw();
+    const treadle = await contestants.treadle();
+    const raw = before ?? (await contestants.raw());
+    if (round > 0) seen.push({ treadle, raw });
   }
-  return best;
+  return {
+    treadle: median(seen.map(({ treadle }) => treadle)),
+    raw: median(seen.map(({ raw }) => raw)),
+    ratio: median(seen.map(({ treadle, raw }) => treadle / raw)),
+  };
 };

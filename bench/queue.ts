@@ -1,13 +1,13 @@
 import { accepted, direct, openTreadle, payload, type BenchTreadle, type OnJob } from './bench-platform.ts';
-import { inTurns, percentile, perSecond } from './measure.ts';
+import { compare as compareInTurns, percentile, perSecond } from './measure.ts';
 import { openRawBullmq, type RawBullmq } from './raw-bullmq.ts';
 import { report, type Row } from './report.ts';
 import { startServers } from './servers.ts';
 
-const rounds = 5;
+const rounds = 7;
 const sizes = {
   redis: { single: 20_000, bulk: 20_000, latency: 400 },
-  postgres: { single: 3_000, bulk: 6_000, latency: 300 },
+  postgres: { single: 3_000, bulk: 4_000, latency: 300 },
 } as const;
 const inFlight = 50;
 
@@ -122,9 +122,11 @@ const measureBackend = async (backend: 'redis' | 'postgres', treadle: BenchTread
     ours: () => Promise<number>,
     theirs: () => Promise<number>,
   ): Promise<void> => {
-    const best = await inTurns(rounds, { treadle: ours, raw: theirs });
-    rows.push({ measure: `${backend} ${measure}`, ...best, unit: 'jobs/s' });
-    console.error(`${backend} ${measure}: ${Math.round(best.treadle)} of ${Math.round(best.raw)}`);
+    const seen = await compareInTurns(rounds, { treadle: ours, raw: theirs });
+    rows.push({ measure: `${backend} ${measure}`, ...seen, unit: 'jobs/s' });
+    console.error(
+      `${backend} ${measure}: ${Math.round(seen.treadle)} of ${Math.round(seen.raw)}, ${seen.ratio.toFixed(2)}`,
+    );
   };
   const then = async (rate: number, side: Side, count: number): Promise<number> => {
     await drain(side, count);

@@ -19,7 +19,7 @@ export const openRawBullmq = (postgresUrl: string, redisUrl: string | undefined)
   const redis = redisUrl === undefined ? undefined : new Redis(redisUrl, { maxRetriesPerRequest: null });
   const pool = redis
     ? undefined
-    : new Pool({ connectionString: postgresUrl, max: 20, options: '-c search_path=bullmq' });
+    : new Pool({ connectionString: postgresUrl, max: 20, options: '-c search_path=bullmq' }).setMaxListeners(0);
   const queue = redis
     ? new Queue<Data>('raw', { connection: redis })
     : new postgres.Queue<Data>('raw', { connection: pool as never });

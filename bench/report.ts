@@ -4,17 +4,20 @@ export interface Row {
   readonly measure: string;
   readonly treadle: number;
   readonly raw?: number;
+  /** Of the two, where it is not simply their quotient. */
+  readonly ratio?: number;
   readonly unit: string;
 }
 
 const rounded = (value: number): string => (value >= 100 ? Math.round(value).toLocaleString('en') : value.toFixed(2));
-const ratioOf = ({ treadle, raw }: Row): string => (raw === undefined ? '' : (treadle / raw).toFixed(2));
+const ratioOf = ({ treadle, raw, ratio }: Row): string =>
+  raw === undefined ? '' : (ratio ?? treadle / raw).toFixed(2);
 
 /** Prints each row as a JSON line, all as a table, and last the ratios: `bench <name>: <measure> <ratio>, …`. */
 export const report = (name: string, rows: readonly Row[]): void => {
   for (const row of rows)
     console.log(
-      JSON.stringify({ bench: name, ...row, ratio: row.raw === undefined ? undefined : row.treadle / row.raw }),
+      JSON.stringify({ bench: name, ratio: row.raw === undefined ? undefined : row.treadle / row.raw, ...row }),
     );
   const width = Math.max(...rows.map(({ measure }) => measure.length));
   console.log(`\n${'measure'.padEnd(width)}  ${'Treadle'.padStart(10)}  ${'raw BullMQ'.padStart(10)}  ratio  unit`);
