@@ -16,8 +16,12 @@ export interface TransportParts {
   readonly log: Log;
 }
 
-/** The next is prepared while the server takes the one before. */
+/** Of many items so many are added at a time: the next are prepared while the server takes those before. */
 const directBatch = 250;
+const addsAtOnce = 4;
+
+const chunksOf = <T>(items: readonly T[], size: number): readonly (readonly T[])[] =>
+  Array.from({ length: Math.ceil(items.length / size) }, (_, chunk) => items.slice(chunk * size, (chunk + 1) * size));
 
 /** The queues of a process and the connections that carry them, each opened when it is first asked for. */
 export class Transports {
@@ -54,8 +58,8 @@ export class Transports {
   async addDirectly(queue: string, items: readonly QueueItem[]): Promise<void> {
     if (items.length > 1 || this.#parts.config.queueBackend === 'redis') {
       const transport = await this.of(queue);
-      const starts = Array.from({ length: Math.ceil(items.length / directBatch) }, (_, batch) => batch * directBatch);
-      await Promise.all(starts.map((start) => transport.add(items.slice(start, start + directBatch))));
+      for (const window of chunksOf(items, addsAtOnce * directBatch))
+        await Promise.all(chunksOf(window, directBatch).map((batch) => transport.add(batch)));
       return;
     }
     const group = this.#direct.get(queue) ?? this.#groupFor(queue);

@@ -1,4 +1,4 @@
-import { v7 as uuidV7 } from 'uuid';
+import { uuidV7 } from '../../lib/ids/uuid-v7.ts';
 import { AppError } from '../../lib/errors/app-error.ts';
 import { parseOrThrow } from '../../lib/errors/zod-faults.ts';
 import type { Log } from '../../lib/log/create-log.ts';

@@ -1,5 +1,8 @@
 import type { Duplex } from 'node:stream';
 
+/** So much is sent without waiting for more, so that the server begins while the rest is written. */
+const enoughBytes = 32_768;
+
 const gathered = new WeakSet<Duplex>();
 
 /**
@@ -11,8 +14,8 @@ export const gatherWrites = (stream: Duplex): void => {
   gathered.add(stream);
   let corked = false;
   const uncork = (): void => {
+    if (corked) stream.uncork();
     corked = false;
-    stream.uncork();
   };
   const write = stream.write.bind(stream);
   Object.assign(stream, {
@@ -22,7 +25,9 @@ export const gatherWrites = (stream: Duplex): void => {
         stream.cork();
         process.nextTick(uncork);
       }
-      return write(...args);
+      const flushed = write(...args);
+      if (stream.writableLength >= enoughBytes) uncork();
+      return flushed;
     },
   });
 };

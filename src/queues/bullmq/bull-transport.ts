@@ -41,8 +41,9 @@ export class BullTransport implements QueueTransport {
 
   async add(entries: readonly QueueEntry[], { first = false }: { readonly first?: boolean } = {}): Promise<void> {
     const jobs = entries.map((entry) => bullJobOf(entry, first));
-    const [only] = jobs;
-    if (only && jobs.length === 1) await this.bull.add(only.name, only.data, only.opts);
+    // To Redis the commands go out together and in order anyway, and cost less than BullMQ's transaction around them.
+    if (jobs.length === 1 || this.#connection.backend === 'redis')
+      await Promise.all(jobs.map(({ name, data, opts }) => this.bull.add(name, data, opts)));
     else await this.bull.addBulk(jobs);
   }
 

@@ -1,4 +1,4 @@
-import { v7 as uuidV7 } from 'uuid';
+import { uuidV7 } from '../../lib/ids/uuid-v7.ts';
 import type { Fault } from '../../lib/errors/app-error.ts';
 import { faultsOf } from '../../lib/errors/zod-faults.ts';
 import type { JobContract } from '../define-job.ts';

@@ -20,12 +20,13 @@ export class ActiveAttempts {
     return this.#byJob.size;
   }
 
-  /** Notes the attempt until it is over; one attempt of a job at a time runs in a process, see {@link find}. */
+  /** Notes the attempt until it is removed; one attempt of a job at a time runs in a process, see {@link find}. */
   add(attempt: ActiveAttempt): void {
     this.#byJob.set(attempt.jobId, attempt);
-    void attempt.over.finally(() => {
-      if (this.#byJob.get(attempt.jobId) === attempt) this.#byJob.delete(attempt.jobId);
-    });
+  }
+
+  remove(attempt: ActiveAttempt): void {
+    if (this.#byJob.get(attempt.jobId) === attempt) this.#byJob.delete(attempt.jobId);
   }
 
   find(jobId: string): ActiveAttempt | undefined {

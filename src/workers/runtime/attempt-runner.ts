@@ -8,7 +8,7 @@ import { finishJobs, type LedgerWriter } from '../../queues/ledger/ledger-writer
 import { OutcomeError, type Outcome } from '../../queues/outcome.ts';
 import type { Attempt, Delivery, Disposition } from '../../queues/transport.ts';
 import { serializeOrThrow } from '../../queues/enqueue/serialize-payload.ts';
-import { ActiveAttempts } from './active-attempts.ts';
+import { ActiveAttempts, type ActiveAttempt } from './active-attempts.ts';
 import { HandlerCall } from './handler-call.ts';
 import { settleOutcome, type SettledAttempt } from './settle-outcome.ts';
 
@@ -125,13 +125,14 @@ export class AttemptRunner {
       },
     });
     lock.onLost = () => call.abort('lock-lost', 'the lock on this job is lost: another worker may run it');
-    this.active.add({
+    const active: ActiveAttempt = {
       jobId: delivery.jobId,
       queue: delivery.queue,
       over,
       abort: (cause, message) => call.abort(cause, message),
       abandon: () => call.abandon(),
-    });
+    };
+    this.active.add(active);
     mark();
     try {
       const outcome = await call.outcome();
@@ -141,6 +142,7 @@ export class AttemptRunner {
       return await this.#settle(attempt, startedAt, outcome);
     } finally {
       lock.onLost = undefined;
+      this.active.remove(active);
     }
   }
 
