@@ -104,7 +104,7 @@ export interface Attempt {
   /** Called when the handler has ended and only writing is left, so that another handler may begin. */
   readonly handlerEnded: () => void;
   /** Asks the transport whether the item is still this attempt's; true also renews the lock. */
-  holdsLock(): Promise<boolean>;
+  holdsLock(): boolean | Promise<boolean>;
 }
 
 /** Runs one attempt from beginning to end, writes what came of it to the ledger, and never throws. */

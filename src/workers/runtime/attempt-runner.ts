@@ -60,19 +60,29 @@ export class AttemptRunner {
     }
   };
 
-  async #attempt(attempt: Attempt, over: Promise<void>): Promise<Disposition> {
-    const { delivery } = attempt;
+  #attempt(attempt: Attempt, over: Promise<void>): Promise<Disposition> {
+    const { startedBefore, envelope } = attempt.delivery;
     const startedAt = new Date();
-    const settle = (outcome: Outcome): Promise<Disposition> => this.#settle(attempt, startedAt, outcome);
-    if (delivery.startedBefore && delivery.envelope.tracked) {
-      const admission = await admitJob(this.#parts.platform.postgres, delivery);
-      if (admission === 'gone') return 'remove';
-      if (admission === 'cancelled') return settle({ kind: 'cancelled' });
-    }
+    return startedBefore && envelope.tracked
+      ? this.#readmit(attempt, startedAt, over)
+      : this.#begin(attempt, startedAt, over);
+  }
+
+  async #readmit(attempt: Attempt, startedAt: Date, over: Promise<void>): Promise<Disposition> {
+    const admission = await admitJob(this.#parts.platform.postgres, attempt.delivery);
+    if (admission === 'gone') return 'remove';
+    if (admission === 'cancelled') return this.#settle(attempt, startedAt, { kind: 'cancelled' });
+    // The shutdown may have begun while the ledger was asked: too late for its signal to reach this attempt.
+    if (this.#closing) return 'hand-back';
+    return this.#begin(attempt, startedAt, over);
+  }
+
+  #begin(attempt: Attempt, startedAt: Date, over: Promise<void>): Promise<Disposition> {
+    const { delivery } = attempt;
     const handler = this.#parts.handlers.get(delivery.name);
     if (!handler) {
       this.#parts.log.warn({ event: 'attempt.unknown-job', job: delivery.name, jobId: delivery.jobId });
-      return settle({ kind: 'deferred', until: new Date(Date.now() + unknownJobDelayMs) });
+      return this.#settle(attempt, startedAt, { kind: 'deferred', until: new Date(Date.now() + unknownJobDelayMs) });
     }
     if (delivery.stalls >= maxStalls) {
       const error = new AppError(
@@ -81,10 +91,8 @@ export class AttemptRunner {
         {},
         { retryable: false },
       );
-      return settle({ kind: 'permanent', error });
+      return this.#settle(attempt, startedAt, { kind: 'permanent', error });
     }
-    // The shutdown may have begun while the ledger was asked: too late for its signal to reach this attempt.
-    if (this.#closing) return 'hand-back';
     return this.#call(attempt, handler, startedAt, over);
   }
 

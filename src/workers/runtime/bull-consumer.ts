@@ -84,9 +84,12 @@ export class BullConsumer implements Consumer {
     const held: LiveLock = { id, token, attempts: [], lost: false, renewedAt: performance.now() };
     this.#locks.set(token, held);
     try {
-      const disposition = await this.#run(job, id, held);
+      const disposition =
+        'items' in job.data
+          ? await this.#runBundle(job, id, job.data.items, held)
+          : await this.#runSingle(job, { id, name: job.name, envelope: job.data }, held);
       if (disposition === 'remove') return null;
-      if (disposition === 'hand-back') await this.#handBack(job, token);
+      if (disposition !== 'abandon') await this.#handBack(job, token);
       // Tells BullMQ that the job is no longer this attempt's, so that it moves nothing.
       throw new WaitingError();
     } finally {
@@ -94,12 +97,9 @@ export class BullConsumer implements Consumer {
     }
   }
 
-  async #run(job: BullJob, id: string, held: LiveLock): Promise<Disposition> {
-    const { data } = job;
-    if ('items' in data) return this.#runBundle(job, id, data.items, held);
+  #runSingle(job: BullJob, item: QueueItem, held: LiveLock): Promise<Disposition | undefined> {
     this.#entrySize += (1 - this.#entrySize) * weight;
-    const delivery = deliveryOf(job, { id, name: job.name, envelope: data }, this.#options.queue);
-    return (await this.#runOne(delivery, held)) ?? 'hand-back';
+    return this.#runOne(deliveryOf(job, item, this.#options.queue), held);
   }
 
   async #runBundle(job: BullJob, id: string, items: readonly QueueItem[], held: LiveLock): Promise<Disposition> {
@@ -165,11 +165,10 @@ export class BullConsumer implements Consumer {
   }
 
   /** Asks only when the last renewal is so long ago that the lock may have run out, as after a blocked event loop. */
-  async #holds(held: LiveLock): Promise<boolean> {
+  #holds(held: LiveLock): boolean | Promise<boolean> {
     if (held.lost) return false;
     if (performance.now() - held.renewedAt < this.#options.lockMs * 0.75) return true;
-    await this.#renew();
-    return !held.lost;
+    return this.#renew().then(() => !held.lost);
   }
 
   async #renew(): Promise<void> {

@@ -152,7 +152,9 @@ const retry = async (
 export const settleOutcome = async (parts: SettlingParts, settled: SettledAttempt): Promise<Disposition> => {
   const { attempt, outcome } = settled;
   const { jobId, envelope } = attempt.delivery;
-  if (attempt.lock.lost || (outcome.kind !== 'interrupted' && !(await attempt.holdsLock()))) {
+  const asked = outcome.kind === 'interrupted' || attempt.holdsLock();
+  // Most often it is known without a question, and a job would wait a turn for nothing.
+  if (attempt.lock.lost || !(asked === true || (await asked))) {
     parts.ledger.unmark(jobId);
     parts.log.warn({ event: 'attempt.lock-lost', jobId, job: attempt.delivery.name });
     return 'abandon';
