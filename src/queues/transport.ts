@@ -119,10 +119,11 @@ export interface ConsumerOptions {
 
 /** What the ledger knows of the jobs in a bundle. */
 export interface BundleLedger {
-  /** Those that still stand for open jobs; only they may be run. */
+  /** Those that still stand for open jobs; only they may be run. Waits out a Postgres that can't be reached, until it is closed. */
   admit(bundle: string, items: readonly Delivery[]): Promise<readonly Delivery[]>;
   /** Makes entries of their own of those that still stand for open jobs, for other workers to take; their place in the bundle is void from then on. */
   split(bundle: string, items: readonly Delivery[]): Promise<void>;
+  close(): Promise<void>;
 }
 
 /** Takes items of one queue and runs them. */

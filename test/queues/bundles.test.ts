@@ -7,7 +7,9 @@ import { completed } from '../../src/queues/outcome.ts';
 import { BullTransport } from '../../src/queues/bullmq/bull-transport.ts';
 import { startScheduler } from '../../src/workers/scheduler.ts';
 import { startWorker } from '../../src/workers/worker.ts';
-import type { QueueItem } from '../../src/queues/transport.ts';
+import { BullConsumer } from '../../src/workers/runtime/bull-consumer.ts';
+import { LedgerBundles } from '../../src/workers/runtime/ledger-bundles.ts';
+import type { BundleLedger, QueueItem } from '../../src/queues/transport.ts';
 import { describeWithRedis, useRedis, type TestRedis } from '../services/redis.ts';
 import { useDatabase } from '../services/database.ts';
 import { useTreadle } from './use-treadle.ts';
@@ -136,6 +138,30 @@ const suite = (redis?: TestRedis): void => {
     const next = await startWorker({ ...platform, config: { ...config, queues: ['alone'] } }, { handlers });
     expect(await ended(ids)).toEqual(['completed', 'completed', 'completed']);
     expect(ran.toSorted((a, b) => a - b)).toEqual([12, 13]);
+    await next.close();
+  });
+
+  test('a bundle about which the ledger could not answer is not lost: its jobs run once its lock has run out', async () => {
+    const { config, log, postgres, queues, transports } = treadle.platform;
+    ran.length = 0;
+    const ids = await relayTogether(alone, [41, 42], 'unanswered.0');
+    const ledger = new LedgerBundles(postgres, transports, log);
+    const asked: string[] = [];
+    const bundles: BundleLedger = {
+      admit: (bundle) => Promise.reject(new Error(`no answer about ${String(asked.push(bundle))}`)),
+      split: (bundle, items) => ledger.split(bundle, items),
+      close: () => ledger.close(),
+    };
+    const deaf = new BullConsumer(
+      { connection: await transports.bull(), bundles, log },
+      { ...unattended, queue: 'alone', run: () => Promise.reject(new Error('nothing was admitted')) },
+    );
+    await queues.resume('alone');
+    await expect.poll(() => asked, { timeout: 10_000 }).toEqual(['unanswered.0']);
+    await deaf.close();
+    const next = await startWorker({ ...treadle.platform, config: { ...config, queues: ['alone'] } }, { handlers });
+    expect(await ended(ids)).toEqual(['completed', 'completed']);
+    expect(ran.toSorted((a, b) => a - b)).toEqual([41, 42]);
     await next.close();
   });
 

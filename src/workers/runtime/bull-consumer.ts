@@ -60,6 +60,7 @@ export class BullConsumer implements Consumer {
   /** Moving averages: how long handlers run, and how many jobs an entry holds. */
   #handlerMs = longHandlerMs;
   #entrySize = 1;
+  #paused = false;
 
   constructor({ connection, bundles, log }: BullConsumerParts, options: ConsumerOptions) {
     this.#options = options;
@@ -71,11 +72,12 @@ export class BullConsumer implements Consumer {
   }
 
   async pause(): Promise<void> {
+    this.#paused = true;
     await this.#worker.pause(true);
   }
 
   async close(): Promise<void> {
-    await this.#worker.close();
+    await Promise.all([this.#bundles.close(), this.#worker.close()]);
     clearInterval(this.#renewing);
   }
 
@@ -86,7 +88,7 @@ export class BullConsumer implements Consumer {
     try {
       const disposition =
         'items' in job.data
-          ? await this.#runBundle(job, id, job.data.items, held)
+          ? await this.#runBundle(job, id, job.data.items, held).catch((error: unknown) => this.#leave(id, error))
           : await this.#runSingle(job, { id, name: job.name, envelope: job.data }, held);
       if (disposition === 'remove') return null;
       if (disposition !== 'abandon') await this.#handBack(job, token);
@@ -95,6 +97,15 @@ export class BullConsumer implements Consumer {
     } finally {
       this.#locks.delete(token);
     }
+  }
+
+  /**
+   * What is open of a bundle whose jobs could not all be asked about or given away: at a shutdown another worker takes it at
+   * once, else when its lock has run out.
+   */
+  #leave(id: string, error: unknown): Disposition {
+    this.#log.warn({ event: 'consumer.bundle-left', bundle: id, err: error });
+    return this.#paused ? 'hand-back' : 'abandon';
   }
 
   #runSingle(job: BullJob, item: QueueItem, held: LiveLock): Promise<Disposition | undefined> {
@@ -115,8 +126,10 @@ export class BullConsumer implements Consumer {
       open.map(async (delivery) => {
         const disposition = await this.#runOne(delivery, held);
         if (disposition) return disposition;
-        await this.#bundles.split(id, [delivery]);
-        return 'remove';
+        return this.#bundles.split(id, [delivery]).then(
+          () => 'remove' as const,
+          (error: unknown) => this.#leave(id, error),
+        );
       }),
     );
     return (['abandon', 'hand-back'] as const).find((worst) => all.includes(worst)) ?? 'remove';

@@ -1,4 +1,5 @@
 import { GroupCommit } from '../../lib/batching/group-commit.ts';
+import type { Log } from '../../lib/log/create-log.ts';
 import type { Postgres } from '../../lib/postgres/postgres.ts';
 import type { Transports } from '../../queues/open-transports.ts';
 import { transportIdOf, type BundleLedger, type Delivery } from '../../queues/transport.ts';
@@ -24,10 +25,15 @@ export class LedgerBundles implements BundleLedger {
   readonly #transports: Transports;
   readonly #questions: GroupCommit<Question, readonly Delivery[]>;
 
-  constructor(postgres: Postgres, transports: Transports) {
+  constructor(postgres: Postgres, transports: Transports, log: Log) {
     this.#postgres = postgres;
     this.#transports = transports;
-    this.#questions = new GroupCommit({ maxBatch: mostBundles, writers: 2, write: (asked) => this.#admitAll(asked) });
+    this.#questions = new GroupCommit({
+      maxBatch: mostBundles,
+      writers: 2,
+      onConnectionError: (error) => log.warn({ event: 'ledger.unreachable', err: error }),
+      write: (asked) => this.#admitAll(asked),
+    });
   }
 
   admit(bundle: string, items: readonly Delivery[]): Promise<readonly Delivery[]> {
@@ -51,6 +57,10 @@ export class LedgerBundles implements BundleLedger {
       open.map(({ jobId }) => jobId),
       bundle,
     ]);
+  }
+
+  close(): Promise<void> {
+    return this.#questions.close();
   }
 
   async #admitAll(asked: readonly Question[]): Promise<readonly (readonly Delivery[])[]> {

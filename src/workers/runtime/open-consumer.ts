@@ -9,7 +9,7 @@ export const openConsumer = async (
 ): Promise<Consumer> => {
   if (registry.queue(options.queue).transport === 'bullmq') {
     const { BullConsumer } = await import('./bull-consumer.ts');
-    const bundles = new LedgerBundles(postgres, transports);
+    const bundles = new LedgerBundles(postgres, transports, log);
     return new BullConsumer({ connection: await transports.bull(), bundles, log }, options);
   }
   const { PgBossConsumer } = await import('../../queues/maintenance/pg-boss-consumer.ts');
