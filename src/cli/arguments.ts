@@ -24,12 +24,19 @@ export const uuid = (text: string): string => {
   throw new InvalidArgumentError('Must be an id such as 01890a5d-ac96-774b-bcce-b302099a8057.');
 };
 
-/** Seconds as written (`90`, `1.5`), in milliseconds. */
-export const seconds = (text: string): number => {
-  const value = /^\d+(?:\.\d+)?$/.test(text) ? Number(text) : Number.NaN;
-  if (value >= 0 && value <= 86_400) return Math.round(value * 1_000);
-  throw new InvalidArgumentError('Must be a number of seconds from 0 to 86400.');
-};
+const secondsUpTo =
+  (most: number) =>
+  (text: string): number => {
+    const value = /^\d+(?:\.\d+)?$/.test(text) ? Number(text) : Number.NaN;
+    if (value >= 0 && value <= most) return Math.round(value * 1_000);
+    throw new InvalidArgumentError(`Must be a number of seconds from 0 to ${most}.`);
+  };
+
+/** Seconds as written (`90`, `1.5`), up to a day, in milliseconds. */
+export const seconds = secondsUpTo(86_400);
+
+/** The same, up to the longest delay a job may have, a year. */
+export const delaySeconds = secondsUpTo(366 * 86_400);
 
 /** An option in seconds, with a default, that is handed on in milliseconds. */
 export const secondsOption = (flags: string, description: string, standard: number): Option =>

@@ -29,7 +29,7 @@ interface ProcessRow extends Record<string, unknown> {
 const oldestAllowedMs = 300_000;
 
 const reasonsOf = (processes: readonly RunningProcess[], queues: readonly QueueSummary[]): readonly string[] => {
-  const waiting = queues.some(({ counts }) => counts.accepted + counts.waiting > 0);
+  const waiting = queues.some(({ counts }) => counts.accepted + counts.waiting + counts.delayed + counts.active > 0);
   const missing = (['worker', 'scheduler'] as const).filter(
     (role) => !processes.some((process) => process.roles.includes(role)),
   );

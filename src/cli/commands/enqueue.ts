@@ -1,6 +1,7 @@
+import { Option } from 'commander';
 import type { EnqueueOptions } from '../../queues/ports.ts';
 import type { AddCommand } from '../add-command.ts';
-import { jsonObject, seconds, several, time, uuid, wholeNumber, type JsonObject } from '../arguments.ts';
+import { delaySeconds, jsonObject, seconds, several, time, uuid, wholeNumber, type JsonObject } from '../arguments.ts';
 
 interface Options {
   readonly delay?: number;
@@ -28,8 +29,8 @@ export const addEnqueue: AddCommand = (program, run) => {
     .description('accept a job, to be run by the workers')
     .argument('<name>', "the job's name, such as embeddings.backfill")
     .argument('<json>', 'its payload, a JSON object; - reads it from standard input', jsonObject)
-    .option('--delay <seconds>', 'run it so much later', seconds)
-    .option('--run-at <time>', 'run it at this time', time)
+    .option('--delay <seconds>', 'run it so much later', delaySeconds)
+    .addOption(new Option('--run-at <time>', 'run it at this time').argParser(time).conflicts('delay'))
     .option('--priority <number>', '1 first … 9 last', wholeNumber(1, 9))
     .option('--tenant <tenant>', "whose turn it takes; the payload's workspace by default")
     .option('--tag <tag>', 'to find it by; may be given several times', several)
@@ -38,7 +39,7 @@ export const addEnqueue: AddCommand = (program, run) => {
     .option('--deduplication-key <key>', 'a job that waits with the same key takes this payload instead')
     .option('--idempotency-key <key>', 'asking again with the same key answers the same job')
     .option('--parent <id>', 'the job this one belongs to', uuid)
-    .addHelpText('after', `\nExample:\n  treadle enqueue embeddings.backfill '{"workspaceId": "…"}' --priority 7`)
+    .addHelpText('after', `\nExample:\n  treadle enqueue embeddings.backfill '{"workspaceId": "…"}' --priority 2`)
     .action(
       run(async ({ platform, output }, name: string, payload: JsonObject, options: Options) => {
         const { enqueuer } = await platform();

@@ -14,7 +14,7 @@ export const addHealth: AddCommand = (program, run) => {
         const health = await examineHealth(await platform());
         output.result(health, () =>
           [
-            `${health.status}: ${health.reasons.length === 0 ? 'nothing is wrong' : health.reasons.join('; ')}`,
+            `${health.status}: ${health.reasons.length > 0 ? health.reasons.join('; ') : health.processes.length > 0 ? 'nothing is wrong' : 'nothing waits, and no process runs'}`,
             `postgres ${health.postgres.version}, answers in ${durationText(health.postgres.responseMs)}`,
             '',
             table(

@@ -5,7 +5,7 @@ import { defineJob } from '../../queues/define-job.ts';
 export const embedDocument = defineJob({
   name: 'embeddings.embed-document',
   queue: 'embeddings',
-  payload: z.object({
+  payload: z.strictObject({
     workspaceId: z.uuid(),
     documentId: z.uuid(),
     reason: z.enum(['changed', 'backfill', 'requested']),
@@ -25,7 +25,7 @@ export const embedDocument = defineJob({
 export const backfillEmbeddings = defineJob({
   name: 'embeddings.backfill',
   queue: 'embeddings',
-  payload: z.object({ workspaceId: z.uuid().optional() }),
+  payload: z.strictObject({ workspaceId: z.uuid().optional() }),
   result: z.object({ enqueued: z.number().int().min(0) }),
   attempts: 5,
   backoff: { type: 'exponential', delayMs: 5_000, maxDelayMs: 300_000, jitter: 0.5 },

@@ -8,7 +8,7 @@ const count = z.number().int().min(0);
 export const prune = defineJob({
   name: 'maintenance.prune',
   queue,
-  payload: z.object({}),
+  payload: z.strictObject({}),
   result: z.object({
     /** Days of finished jobs, dropped whole. */
     partitionsDropped: z.array(z.string()),
@@ -30,7 +30,7 @@ export const prune = defineJob({
 export const seed = defineJob({
   name: 'maintenance.seed',
   queue,
-  payload: z.object({}),
+  payload: z.strictObject({}),
   result: z.object({ workspaceId: z.string(), adminId: z.string(), roles: z.array(z.string()) }),
 });
 
@@ -38,7 +38,7 @@ export const seed = defineJob({
 export const redrive = defineJob({
   name: 'maintenance.redrive',
   queue,
-  payload: z.object({
+  payload: z.strictObject({
     filter: z
       .object({
         ids: z.array(z.uuid()).max(10_000).optional(),
@@ -61,7 +61,7 @@ export const redrive = defineJob({
 export const reconcile = defineJob({
   name: 'maintenance.reconcile',
   queue,
-  payload: z.object({}),
+  payload: z.strictObject({}),
   result: z.object({ madeReady: count, documentsReindexed: count }),
   timeoutMs: 300_000,
 });
