@@ -180,6 +180,22 @@ const suite = (redis?: TestRedis): void => {
     expect(ran.toSorted((a, b) => a - b)).toEqual([21, 22, 23, 24]);
   });
 
+  test('a job that is cancelled while it waits for a slot beside its bundle mates never runs', async () => {
+    release = Promise.withResolvers();
+    running.clear();
+    const ids = await relayTogether(slow, [51, 52, 53], 'cancelled.0');
+    await treadle.platform.queues.resume('packed');
+    await expect.poll(() => running.size, { timeout: 10_000, interval: 2 }).toBe(2);
+    await treadle.platform.jobs.cancel(ids[2] ?? '');
+    release.resolve();
+    expect(await ended(ids)).toEqual(['completed', 'completed', 'cancelled']);
+    // What still lies in the queue is taken out by now: this job came after it.
+    const after = await treadle.platform.enqueuer.enqueue(quick, { n: 54 });
+    expect(await ended([after.id])).toEqual(['completed']);
+    expect([...running]).toEqual([51, 52]);
+    running.clear();
+  });
+
   test('of a bundle of jobs that turn out long, another worker takes those that would wait', async () => {
     release = Promise.withResolvers();
     const ids = await relayTogether(slow, [31, 32, 33, 34], 'long.0');

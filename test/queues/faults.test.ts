@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { z } from 'zod';
 import { createLog } from '../../src/lib/log/create-log.ts';
 import { defineJob } from '../../src/queues/define-job.ts';
@@ -82,6 +82,21 @@ const suite = (redis?: TestRedis, extra?: (running: Running) => void): void => {
        WHERE l.locktype = 'advisory' AND a.application_name = 'treadle:relay' AND a.datname = current_database() AND l.granted`,
     );
     expect(await treadle.platform.jobs.wait(id, 15_000)).toMatchObject({ state: 'completed' });
+  });
+
+  test('when the relay fails once to see what is due, it looks again', async () => {
+    const { enqueuer, jobs, postgres } = treadle.platform;
+    const queryPrepared = postgres.queryPrepared.bind(postgres);
+    let failed = false;
+    const spy = vi.spyOn(postgres, 'queryPrepared').mockImplementation((text, values) => {
+      if (failed || !text.includes('promoted')) return queryPrepared(text, values);
+      failed = true;
+      return Promise.reject(Object.assign(new Error('the connection was lost'), { code: 'ECONNRESET' }));
+    });
+    const { id } = await enqueuer.enqueue(count, { n: 1_700 }, { delayMs: 300 });
+    expect(await jobs.wait(id, 5_000)).toMatchObject({ state: 'completed' });
+    expect(failed).toBe(true);
+    spy.mockRestore();
   });
 
   test('a job that its queue lost is found by the reconciler', async () => {

@@ -1,3 +1,4 @@
+import { setTimeout as delay } from 'node:timers/promises';
 import { z } from 'zod';
 import { Alarm } from '../../lib/batching/alarm.ts';
 import { withTimeout } from '../../lib/batching/with-timeout.ts';
@@ -8,7 +9,7 @@ import { finishedStates, type JobRecord, type JobState, type Page } from '../led
 import { finishJobs } from '../ledger/ledger-writer.ts';
 import type { JobEvent, JobFilter, JobStore } from '../ports.ts';
 import type { Transports } from '../open-transports.ts';
-import { transportIdOf } from '../transport.ts';
+import { transportIdOf, type QueueTransport } from '../transport.ts';
 import type { JobAnnouncements } from './job-announcements.ts';
 import { pageOfJobs, type Condition } from './job-pages.ts';
 import { reopenJobs } from './reopen-jobs.ts';
@@ -29,6 +30,19 @@ interface RelayedJob extends Record<string, unknown> {
   readonly returns: number;
   readonly bundle: string | null;
 }
+
+/** A job that is relayed in this moment is in its queue soon. */
+const soonMs = 100;
+const looks = 5;
+
+/** Takes an entry out of its queue; false when somebody runs it. */
+const takeOut = async (transport: QueueTransport, id: string): Promise<boolean> => {
+  for (let look = 0; look < looks; look += 1) {
+    if ((await transport.known([id])).has(id)) return (await transport.remove([id])).has(id);
+    await delay(soonMs);
+  }
+  return true;
+};
 
 const isUuid = (id: string): boolean => z.uuid().safeParse(id).success;
 const isFinished = (state: JobState): boolean => (finishedStates as readonly JobState[]).includes(state);
@@ -161,7 +175,7 @@ export class LedgerJobStore implements JobStore {
     if (state === 'waiting' && bundle === null) {
       const transport = await transports.of(queue);
       const transportId = transportIdOf(id, returns);
-      const removing = transport.remove([transportId]).then((removed) => removed.has(transportId));
+      const removing = takeOut(transport, transportId);
       try {
         if (await withTimeout(removing, answerWithinMs, queue)) return await finish();
       } catch {

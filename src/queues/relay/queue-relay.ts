@@ -75,6 +75,7 @@ export class QueueRelay {
   #unsure = false;
   #epoch: string | undefined;
   #more = true;
+  #emptied = false;
 
   constructor(postgres: Postgres, transport: QueueTransport) {
     this.#postgres = postgres;
@@ -84,9 +85,10 @@ export class QueueRelay {
   /**
    * Adds as many due jobs as the queue has room for. They are picked in a statement of their own, so that no worker has to
    * wait for a row that is being added. What was picked and may not have been added is added again before anything else,
-   * under the same names: an entry that is in the queue already is not added twice.
+   * under the same names: an entry that is in the queue already is not added twice. Nothing is picked any more once `leads`
+   * answers false.
    */
-  async relay(workers: number): Promise<Relayed> {
+  async relay(workers: number, leads: () => boolean): Promise<Relayed> {
     const [epoch, entries] = await Promise.all([
       this.checkEpoch(),
       withTimeout(this.transport.backlog(), answerWithinMs, this.transport.queue),
@@ -97,14 +99,15 @@ export class QueueRelay {
       return { added: await this.#add(), more: true };
     }
     const room = this.#target.room(entries, workers, performance.now());
-    if (room === 0) return { added: 0, more: true };
+    if (room === 0 || !leads()) return { added: 0, more: true };
     const pick = (most: number): Promise<readonly PickedRow[]> =>
       this.#pick(Math.min(most, maxBatch), epoch, entries > 0);
     this.#picked = await pick(room);
     // The next batch is picked while one is being added, until there is no room or nothing due.
     for (let added = 0; ;) {
       const left = room - added - this.#picked.length;
-      const enough = left <= 0 || this.#picked.length < Math.min(room, maxBatch) / 2;
+      this.#unsure ||= !leads();
+      const enough = !leads() || left <= 0 || this.#picked.length < Math.min(room, maxBatch) / 2;
       const [adding, picking] = await Promise.allSettled([this.#add(), enough ? Promise.resolve([]) : pick(left)]);
       if (picking.status === 'fulfilled') this.#picked = [...this.#picked, ...picking.value];
       if (adding.status === 'rejected') throw adding.reason;
@@ -116,6 +119,7 @@ export class QueueRelay {
 
   /** Takes up what the leader before this one picked last: it may have died before the queue had it. True if there is any. */
   async takeOver(): Promise<boolean> {
+    if (this.#picked.length > 0) return true;
     this.#unsure = true;
     await this.#readPicked(`relayed_at > now() - interval '1 minute'`, []);
     return this.#picked.length > 0;
@@ -145,9 +149,17 @@ export class QueueRelay {
         [this.transport.queue, epoch],
       );
       this.#epoch = epoch;
+      this.#emptied = true;
       this.#target.emptied();
     }
     return epoch;
+  }
+
+  /** Whether the queue has lost what it held, and its settings with it, since this was last asked. */
+  wasEmptied(): boolean {
+    const emptied = this.#emptied;
+    this.#emptied = false;
+    return emptied;
   }
 
   async #pick(room: number, epoch: string, isBehind: boolean): Promise<readonly PickedRow[]> {

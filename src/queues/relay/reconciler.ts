@@ -60,13 +60,15 @@ export class Reconciler {
     const lost = rows.filter((row) => !known.has(entryOf(row))).map(({ id }) => id);
     // Jobs that do wait in the queue are asked about again when the same time has passed once more.
     await this.#postgres.query(
-      `UPDATE treadle.jobs SET
-         state = CASE WHEN id = ANY ($2) THEN 'accepted' ELSE state END::treadle.job_state,
-         returns = CASE WHEN id = ANY ($2) THEN abs(returns) + 1 ELSE returns END,
-         bundle = CASE WHEN id = ANY ($2) THEN NULL ELSE bundle END,
-         relayed_at = CASE WHEN id = ANY ($2) THEN NULL ELSE clock_timestamp() END
-       WHERE id = ANY ($1) AND state IN ('waiting', 'active')`,
-      [rows.map(({ id }) => id), lost],
+      `UPDATE treadle.jobs AS job SET
+         state = CASE WHEN seen.id = ANY ($2) THEN 'accepted' ELSE state END::treadle.job_state,
+         returns = CASE WHEN seen.id = ANY ($2) THEN abs(job.returns) + 1 ELSE job.returns END,
+         bundle = CASE WHEN seen.id = ANY ($2) THEN NULL ELSE job.bundle END,
+         relayed_at = CASE WHEN seen.id = ANY ($2) THEN NULL ELSE clock_timestamp() END
+       FROM unnest($1::uuid[], $3::integer[], $4::text[]) AS seen (id, returns, bundle)
+       WHERE job.id = seen.id AND job.returns = seen.returns AND job.bundle IS NOT DISTINCT FROM seen.bundle
+         AND state IN ('waiting', 'active')`,
+      [rows.map(({ id }) => id), lost, rows.map(({ returns }) => returns), rows.map(({ bundle }) => bundle)],
     );
     if (lost.length > 0) this.#log.warn({ event: 'reconciler.jobs-lost', queue: transport.queue, jobs: lost.length });
     return lost.length;

@@ -33,6 +33,8 @@ const lookEveryMs = 25;
 const epochEveryMs = 1_000;
 const workersEveryMs = 2_000;
 const reconcileEveryMs = 15_000;
+/** Who led before may still have been picking when this leader looked what it had picked. */
+const takeOverAgainMs = 6_000;
 const maxFailureDelayMs = 2_000;
 const slowTurnMs = 100;
 const answerWithinMs = 5_000;
@@ -70,7 +72,8 @@ export class Relay {
   #lookAt = 0;
   /** While busy the relay looks by itself, and nobody sends NOTIFY. */
   #busy = false;
-  #due = { epochs: 0, workers: 0, reconcile: performance.now() + reconcileEveryMs };
+  #due = { epochs: 0, workers: 0, reconcile: Number.POSITIVE_INFINITY, takeOver: Number.POSITIVE_INFINITY };
+  readonly #turns = new Set<Promise<number>>();
   #running: Promise<void> | undefined;
   #stopListening: (() => Promise<void>) | undefined;
 
@@ -122,7 +125,12 @@ export class Relay {
     try {
       while (!this.#closing.signal.aborted && !lost.signal.aborted) {
         this.#parts.beat?.();
-        if (await tryLock(client, advisoryLocks.relay)) return await this.#lead(client, lost.signal);
+        if (await tryLock(client, advisoryLocks.relay)) {
+          await this.#lead(client, lost.signal);
+          // The next leader takes over what was picked, so nothing may be picked any more.
+          await withTimeout(Promise.allSettled(this.#turns), answerWithinMs, 'a queue').catch(() => undefined);
+          return;
+        }
         await this.#alarm.sleep(takeoverEveryMs);
       }
     } finally {
@@ -135,17 +143,24 @@ export class Relay {
     await client.query('UPDATE treadle.relay SET holder = $1, sleeping = true', [`${process.pid}`]);
     this.#busy = false;
     this.#lookAt = 0;
-    this.#due = { epochs: 0, workers: 0, reconcile: performance.now() + reconcileEveryMs };
+    this.#due = {
+      epochs: 0,
+      workers: 0,
+      reconcile: performance.now() + reconcileEveryMs,
+      takeOver: performance.now() + takeOverAgainMs,
+    };
+    await Promise.allSettled(this.#turns);
     for (const turn of this.#queues.values()) {
       turn.paused = undefined;
       turn.ready = await turn.relay.takeOver();
     }
+    const leads = (): boolean => !this.#closing.signal.aborted && !lost.aborted;
     let window = { endsAt: performance.now() + windowMs, added: 0 };
     let failures = 0;
-    while (!this.#closing.signal.aborted && !lost.aborted) {
+    while (leads()) {
       this.#parts.beat?.();
       try {
-        const added = await this.#round();
+        const added = await this.#round(leads);
         failures = 0;
         window.added += added;
         if (performance.now() >= window.endsAt) {
@@ -155,6 +170,8 @@ export class Relay {
         if (added === 0) await this.#alarm.sleep(this.#pauseMs(performance.now()));
       } catch (error) {
         failures += 1;
+        // A look that failed is made again.
+        this.#lookAt = 0;
         this.#parts.log.warn({ event: 'relay.round-failed', err: error });
         await this.#alarm.sleep(Math.min(maxFailureDelayMs, 50 * 2 ** failures));
       }
@@ -168,12 +185,12 @@ export class Relay {
   }
 
   /** What is due goes to every queue that has room. Answers how many jobs were added. */
-  async #round(): Promise<number> {
+  async #round(leads: () => boolean): Promise<number> {
     await this.#housekeep();
     if (performance.now() >= this.#lookAt) await this.#look();
     const turns = this.#readyTurns(performance.now()).map((turn) =>
       this.#take(turn, async () => {
-        const { added, more } = await turn.relay.relay(this.#workers.get(turn.relay.transport.queue) ?? 0);
+        const { added, more } = await turn.relay.relay(this.#workers.get(turn.relay.transport.queue) ?? 0, leads);
         turn.ready = more;
         return added;
       }),
@@ -221,6 +238,7 @@ export class Relay {
     const now = performance.now();
     for (const [queue, turn] of this.#queues) {
       const wanted = this.#paused.has(queue);
+      if (turn.relay.wasEmptied()) turn.paused = undefined;
       // pg-boss' consumers read the ledger themselves.
       if (turn.paused === wanted || turn.busy || now < turn.notBefore || turn.relay.transport.kind === 'pg-boss')
         continue;
@@ -233,7 +251,13 @@ export class Relay {
     }
   }
 
-  async #take(turn: QueueTurn, work: () => Promise<number>): Promise<number> {
+  #take(turn: QueueTurn, work: () => Promise<number>): Promise<number> {
+    const taken = this.#work(turn, work).finally(() => this.#turns.delete(taken));
+    this.#turns.add(taken);
+    return taken;
+  }
+
+  async #work(turn: QueueTurn, work: () => Promise<number>): Promise<number> {
     turn.busy = true;
     try {
       const added = await work();
@@ -260,6 +284,15 @@ export class Relay {
       this.#due.epochs = now + epochEveryMs;
       const idle = [...this.#queues.values()].filter((turn) => !turn.busy && now >= turn.notBefore);
       for (const turn of idle) void this.#take(turn, () => turn.relay.checkEpoch().then(() => 0));
+    }
+    if (now >= this.#due.takeOver) {
+      this.#due.takeOver = Number.POSITIVE_INFINITY;
+      for (const turn of this.#queues.values()) {
+        void this.#take(turn, async () => {
+          turn.ready = (await turn.relay.takeOver()) || turn.ready;
+          return 0;
+        });
+      }
     }
     if (now >= this.#due.reconcile) {
       this.#due.reconcile = now + reconcileEveryMs;

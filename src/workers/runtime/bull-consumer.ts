@@ -124,20 +124,37 @@ export class BullConsumer implements Consumer {
     const open = await this.#bundles.admit(id, deliveries);
     const all = await Promise.all(
       open.map(async (delivery) => {
-        const disposition = await this.#runOne(delivery, held);
-        if (disposition) return disposition;
-        return this.#bundles.split(id, [delivery]).then(
-          () => 'remove' as const,
-          (error: unknown) => this.#leave(id, error),
-        );
+        const stillStands = async (): Promise<boolean> => (await this.#bundles.admit(id, [delivery])).length > 0;
+        try {
+          const disposition = await this.#runOne(delivery, held, stillStands);
+          if (disposition) return disposition;
+          await this.#bundles.split(id, [delivery]);
+          return 'remove';
+        } catch (error) {
+          return this.#leave(id, error);
+        }
       }),
     );
     return (['abandon', 'hand-back'] as const).find((worst) => all.includes(worst)) ?? 'remove';
   }
 
   /** Undefined when the job got no slot in time: another worker may have one. */
-  async #runOne(delivery: Delivery, held: LiveLock): Promise<Disposition | undefined> {
-    if (!this.#slots.tryTake() && (await this.#slots.take()) !== 'taken') return undefined;
+  async #runOne(
+    delivery: Delivery,
+    held: LiveLock,
+    stillStands?: () => Promise<boolean>,
+  ): Promise<Disposition | undefined> {
+    if (!this.#slots.tryTake()) {
+      if ((await this.#slots.take()) !== 'taken') return undefined;
+      // It may have been cancelled while it waited.
+      let stands = false;
+      try {
+        stands = (await stillStands?.()) ?? true;
+      } finally {
+        if (!stands) this.#slots.free();
+      }
+      if (!stands) return 'remove';
+    }
     let startedAt: number | undefined = performance.now();
     const handlerEnded = (): void => {
       if (startedAt === undefined) return;
