@@ -19,6 +19,7 @@ const longHandlerMs = 50;
 const shortHandlerFactor = 4;
 /** Of a moving average over about twenty values. */
 const weight = 0.05;
+const closeWithinMs = 3_000;
 /** Who runs few jobs at once may care about their order, which jobs taken beyond them would blur. */
 const leastConcurrency = 8;
 
@@ -77,7 +78,15 @@ export class BullConsumer implements Consumer {
   }
 
   async close(): Promise<void> {
-    await Promise.all([this.#bundles.close(), this.#worker.close()]);
+    const closing = this.#worker.close();
+    await Promise.all([
+      this.#bundles.close(),
+      // BullMQ waits for its server as long as it takes. What it was to be told is in the ledger already.
+      withTimeout(closing, closeWithinMs, this.#options.queue).catch((error: unknown) =>
+        this.#log.warn({ event: 'consumer.left-unclosed', queue: this.#options.queue, err: error }),
+      ),
+    ]);
+    closing.catch(() => undefined);
     clearInterval(this.#renewing);
   }
 
