@@ -1,8 +1,25 @@
-const benchmarks: Readonly<Record<string, () => Promise<() => Promise<void>>>> = {
+import type { Backend } from './servers.ts';
+
+export interface BenchOptions {
+  /** For trying a benchmark out: few jobs and one round. Its figures mean nothing. */
+  readonly short: boolean;
+  /** How many jobs `backlog` has wait. */
+  readonly jobs: number | undefined;
+  /** Only this one; both by default. */
+  readonly backend: Backend | undefined;
+}
+
+export type Bench = (options: BenchOptions) => Promise<void>;
+
+const benchmarks: Readonly<Record<string, () => Promise<Bench>>> = {
   queue: async () => (await import('./queue.ts')).benchQueue,
+  latency: async () => (await import('./latency.ts')).benchLatency,
+  ledger: async () => (await import('./ledger.ts')).benchLedger,
+  fairness: async () => (await import('./fairness.ts')).benchFairness,
+  backlog: async () => (await import('./backlog.ts')).benchBacklog,
   vectors: async () => (await import('./vectors.ts')).benchVectors,
 };
 
 export const names = Object.keys(benchmarks);
 
-export const loadBench = (name: string): Promise<() => Promise<void>> | undefined => benchmarks[name]?.();
+export const loadBench = (name: string): Promise<Bench> | undefined => benchmarks[name]?.();

@@ -1,46 +1,54 @@
 /** Runs `work` and answers how many of `count` it did a second. */
-export const perSecond = async (count: number, work: () => Promise<void>): Promise<number> => {
+export const perSecond = async (count: number, work: () => Promise<unknown>): Promise<number> => {
   const startedAt = performance.now();
   await work();
   return (count * 1_000) / (performance.now() - startedAt);
 };
 
-export const median = (values: readonly number[]): number => {
-  const sorted = values.toSorted((a, b) => a - b);
-  return sorted[Math.floor(sorted.length / 2)] ?? Number.NaN;
-};
+export const median = (values: readonly number[]): number => percentile(values, 0.5);
 
 export const percentile = (values: readonly number[], share: number): number => {
   const sorted = values.toSorted((a, b) => a - b);
   return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? Number.NaN;
 };
 
-export interface Comparison {
-  readonly treadle: number;
-  readonly raw: number;
-  readonly ratio: number;
+/** What one contestant reached. */
+export interface Standing {
+  readonly name: string;
+  readonly value: number;
+  /** The best of its rounds. */
+  readonly best?: number;
+  /** The first contestant's value by this one's. */
+  readonly ratio?: number;
+}
+
+export interface Turn {
+  readonly name: string;
+  readonly run: () => Promise<number>;
 }
 
 /**
- * Two contestants measured in turns, so that a machine that changes its pace is fair to both. The ratio is the median of the
- * rounds' own ratios, whose halves were measured one right after the other; the rates are medians too. One round more is run
- * first, and not counted, in which code is compiled and caches fill.
+ * Contestants measured in turns, there and back again, so that a machine that changes its pace is fair to all. The ratio is
+ * the median of the rounds' own ratios, whose halves were measured close to each other; the rates are medians too. One round
+ * more is run first, and not counted, in which code is compiled and caches fill.
  */
-export const compare = async (
-  rounds: number,
-  contestants: { readonly treadle: () => Promise<number>; readonly raw: () => Promise<number> },
-): Promise<Comparison> => {
-  const seen: { readonly treadle: number; readonly raw: number }[] = [];
+export const compare = async (rounds: number, turns: readonly Turn[]): Promise<readonly Standing[]> => {
+  const seen: number[][] = turns.map(() => []);
   for (let round = 0; round <= rounds; round += 1) {
-    const treadleFirst = round % 2 === 0;
-    const before = treadleFirst ? undefined : await contestants.raw();
-    const treadle = await contestants.treadle();
-    const raw = before ?? (await contestants.raw());
-    if (round > 0) seen.push({ treadle, raw });
+    const order = [...turns.entries()];
+    for (const [index, turn] of round % 2 === 0 ? order : order.toReversed()) {
+      const rate = await turn.run();
+      if (round > 0) seen[index]?.push(rate);
+    }
   }
-  return {
-    treadle: median(seen.map(({ treadle }) => treadle)),
-    raw: median(seen.map(({ raw }) => raw)),
-    ratio: median(seen.map(({ treadle, raw }) => treadle / raw)),
-  };
+  const first = seen[0] ?? [];
+  return turns.map(({ name }, index) => {
+    const rates = seen[index] ?? [];
+    return {
+      name,
+      value: median(rates),
+      best: Math.max(...rates),
+      ...(index === 0 ? {} : { ratio: median(rates.map((rate, round) => (first[round] ?? Number.NaN) / rate)) }),
+    };
+  });
 };

@@ -1,202 +1,84 @@
-import { accepted, direct, openTreadle, payload, type BenchTreadle, type OnJob } from './bench-platform.ts';
-import { compare as compareInTurns, percentile, perSecond } from './measure.ts';
-import { openRawBullmq, type RawBullmq } from './raw-bullmq.ts';
-import { report, type Row } from './report.ts';
-import { startServers } from './servers.ts';
+import type { BenchOptions } from './benchmarks.ts';
+import type { Contestant } from './contestants/contestant.ts';
+import { openGraphileWorker } from './contestants/graphile-worker.ts';
+import { openPgBoss } from './contestants/pg-boss.ts';
+import { openRawBullmq } from './contestants/raw-bullmq.ts';
+import { openTreadle, type BenchTreadle } from './contestants/treadle.ts';
+import { endToEnd, enqueueing, inBatches, processing, sendAll } from './jobs.ts';
+import { describeMachine, load } from './machine.ts';
+import { compare } from './measure.ts';
+import { report, type Promised, type Row } from './report.ts';
+import { backendsOf, startServers, type Backend } from './servers.ts';
 
-const rounds = 7;
-const sizes = {
-  redis: { single: 20_000, bulk: 20_000, latency: 400 },
-  postgres: { single: 3_000, bulk: 4_000, latency: 300 },
-} as const;
-const inFlight = 50;
-
-const payloads = (count: number): (typeof payload)[] => Array.from({ length: count }, (_, id) => ({ ...payload, id }));
-
-/** Sends `count` items with at most 50 under way. */
-const sendAll = async (count: number, send: (item: typeof payload) => Promise<unknown>): Promise<void> => {
-  const items = payloads(count).values();
-  await Promise.all(
-    Array.from({ length: inFlight }, async () => {
-      for (const item of items) await send(item);
-    }),
-  );
-};
-
-const inBatches = async (count: number, send: (items: (typeof payload)[]) => Promise<unknown>): Promise<void> => {
-  const items = payloads(count);
-  for (let start = 0; start < count; start += 1_000) await send(items.slice(start, start + 1_000));
-};
-
-interface Side {
-  startWorker(onJob: OnJob): Promise<{ close(): Promise<void> }>;
+interface Sizes {
+  readonly rounds: number;
+  readonly single: number;
+  readonly bulk: number;
 }
 
-/** Runs until `count` jobs were handled. */
-const countDown = (count: number): { readonly onJob: OnJob; readonly done: Promise<void> } => {
-  let left = count;
-  const { promise, resolve } = Promise.withResolvers<void>();
-  const onJob = (): void => {
-    left -= 1;
-    if (left === 0) resolve();
-  };
-  return { onJob, done: promise };
-};
+const sizes = {
+  redis: { rounds: 7, single: 20_000, bulk: 20_000 },
+  postgres: { rounds: 7, single: 3_000, bulk: 4_000 },
+} as const;
+const shortSizes: Sizes = { rounds: 1, single: 1_000, bulk: 1_000 };
 
-/** Enqueues the jobs unmeasured, then measures a worker that works them off. */
-const processing = async (side: Side, count: number, fill: () => Promise<unknown>): Promise<number> => {
-  await fill();
-  const { onJob, done } = countDown(count);
-  let worker: { close(): Promise<void> } | undefined;
-  const rate = await perSecond(count, async () => {
-    worker = await side.startWorker(onJob);
-    await done;
-  });
-  await worker?.close();
-  return rate;
-};
+/** Treadle first. */
+type Contestants = readonly Contestant[];
+type Measure = (side: Contestant) => Promise<number>;
 
-const drain = async (side: Side, count: number): Promise<void> => {
-  await processing(side, count, () => Promise.resolve());
-};
+const bulk = (side: Contestant, count: number): Promise<void> => inBatches(count, (items) => side.addBulk(items));
 
-/** From the enqueue of the first job to the end of the last: with a ledger, until its row is written. */
-const endToEnd = async (
-  side: Side,
-  count: number,
-  fill: () => Promise<unknown>,
-  settled: () => Promise<unknown>,
-): Promise<number> => {
-  const { onJob, done } = countDown(count);
-  const worker = await side.startWorker(onJob);
-  const rate = await perSecond(count, async () => {
-    await fill();
-    await done;
-    await settled();
-  });
-  await worker.close();
-  return rate;
-};
+class QueueBench {
+  readonly rows: Row[] = [];
+  readonly #backend: Backend;
+  readonly #sizes: Sizes;
 
-const untilLedgerIsEmpty = async ({ platform }: BenchTreadle): Promise<void> => {
-  for (;;) {
-    const { rows } = await platform.postgres.query<{ open: boolean }>(
-      'SELECT EXISTS (SELECT 1 FROM treadle.jobs) AS open',
+  constructor(backend: Backend, used: Sizes) {
+    this.#backend = backend;
+    this.#sizes = used;
+  }
+
+  async measure(direct: Contestants, accepted: Contestants, treadle: BenchTreadle): Promise<void> {
+    const { single, bulk: count } = this.#sizes;
+    const redis = this.#backend === 'redis';
+    const least = (atLeast: number): Promised => ({ of: 'ratio', atLeast });
+    await this.#compare('direct enqueue', direct, (side) =>
+      enqueueing(side, single, () => sendAll(single, (item) => side.add(item))),
     );
-    if (!rows[0]?.open) return;
+    await this.#compare('bulk enqueue', direct, (side) => enqueueing(side, count, () => bulk(side, count)), least(0.9));
+    await this.#compare('processing', direct, (side) => processing(side, count, () => bulk(side, count)), least(0.9));
+    const scheduler = await treadle.startScheduler();
+    const promised = redis ? least(0.8) : undefined;
+    await this.#compare('accepted end to end', accepted, (side) => endToEnd(side, count), promised);
+    await scheduler.close();
   }
-};
 
-const latencies = async (
-  side: Side,
-  count: number,
-  send: (item: typeof payload) => Promise<unknown>,
-): Promise<number[]> => {
-  const sentAt = new Map<number, number>();
-  const waited: number[] = [];
-  let next = (): void => undefined;
-  const worker = await side.startWorker((id) => {
-    waited.push(performance.now() - (sentAt.get(id) ?? 0));
-    next();
-  });
-  for (const item of payloads(count)) {
-    const started = new Promise<void>((resolve) => {
-      next = resolve;
-    });
-    await send(item);
-    sentAt.set(item.id, performance.now());
-    await started;
+  async #compare(measure: string, sides: Contestants, run: Measure, promised?: Promised): Promise<void> {
+    const turns = sides.map((side) => ({ name: side.name, run: () => run(side) }));
+    const standings = await compare(this.#sizes.rounds, turns);
+    const row = { measure: `${this.#backend} ${measure}`, unit: 'jobs/s', standings };
+    this.rows.push(promised ? { ...row, promised } : row);
+    const seen = standings.map(({ name, value, ratio }) => `${name} ${Math.round(value)} ${ratio?.toFixed(2) ?? ''}`);
+    console.error(`${row.measure}: ${seen.join(', ')}`);
   }
-  await worker.close();
-  return waited.slice(Math.floor(count / 10));
-};
+}
 
-const measureBackend = async (backend: 'redis' | 'postgres', treadle: BenchTreadle, raw: RawBullmq): Promise<Row[]> => {
-  const { enqueuer } = treadle.platform;
-  const size = sizes[backend];
-  const addOne = (item: typeof payload) => enqueuer.enqueue(direct, item);
-  const addMany = (items: (typeof payload)[]) => enqueuer.enqueueMany(direct, items);
-  const rows: Row[] = [];
-  const compare = async (
-    measure: string,
-    ours: () => Promise<number>,
-    theirs: () => Promise<number>,
-  ): Promise<void> => {
-    const seen = await compareInTurns(rounds, { treadle: ours, raw: theirs });
-    rows.push({ measure: `${backend} ${measure}`, ...seen, unit: 'jobs/s' });
-    console.error(
-      `${backend} ${measure}: ${Math.round(seen.treadle)} of ${Math.round(seen.raw)}, ${seen.ratio.toFixed(2)}`,
-    );
-  };
-  const then = async (rate: number, side: Side, count: number): Promise<number> => {
-    await drain(side, count);
-    return rate;
-  };
-  await compare(
-    'direct enqueue',
-    async () => then(await perSecond(size.single, () => sendAll(size.single, addOne)), treadle, size.single),
-    async () =>
-      then(await perSecond(size.single, () => sendAll(size.single, (item) => raw.add(item))), raw, size.single),
-  );
-  await compare(
-    'bulk enqueue',
-    async () => then(await perSecond(size.bulk, () => inBatches(size.bulk, addMany)), treadle, size.bulk),
-    async () =>
-      then(await perSecond(size.bulk, () => inBatches(size.bulk, (items) => raw.addBulk(items))), raw, size.bulk),
-  );
-  await compare(
-    'processing',
-    () => processing(treadle, size.bulk, () => inBatches(size.bulk, addMany)),
-    () => processing(raw, size.bulk, () => inBatches(size.bulk, (items) => raw.addBulk(items))),
-  );
-  const scheduler = await treadle.startScheduler();
-  await compare(
-    'accepted end to end',
-    () =>
-      endToEnd(
-        treadle,
-        size.bulk,
-        () => inBatches(size.bulk, (items) => enqueuer.enqueueMany(accepted, items)),
-        () => untilLedgerIsEmpty(treadle),
-      ),
-    () =>
-      endToEnd(
-        raw,
-        size.bulk,
-        () => inBatches(size.bulk, (items) => raw.addBulk(items)),
-        () => Promise.resolve(),
-      ),
-  );
-  const ours = await latencies(treadle, size.latency, (item) => enqueuer.enqueue(accepted, item));
-  const theirs = await latencies(raw, size.latency, (item) => raw.add(item));
-  for (const [name, share] of [
-    ['p50', 0.5],
-    ['p99', 0.99],
-  ] as const) {
-    rows.push({
-      measure: `${backend} commit to start ${name}`,
-      treadle: percentile(ours, share),
-      raw: percentile(theirs, share),
-      unit: 'ms',
-    });
-  }
-  await scheduler.close();
-  return rows;
-};
-
-/** Enqueueing and processing beside raw BullMQ in one run: the same handler, payloads of 1 kB, 50 jobs at once. */
-export const benchQueue = async (): Promise<void> => {
+/** Enqueueing and processing, all contestants in turns: the same handler, payloads of 1 kB, 50 jobs at once. */
+export const benchQueue = async ({ short, backend: asked }: BenchOptions): Promise<void> => {
+  const loadBefore = load();
   const servers = await startServers();
+  const machine = await describeMachine(servers);
   const rows: Row[] = [];
-  for (const backend of ['redis', 'postgres'] as const) {
-    const redisUrl = backend === 'redis' ? servers.redisUrl : undefined;
-    if (backend === 'redis' && redisUrl === undefined) continue;
-    const treadle = await openTreadle(servers.postgresUrl, redisUrl);
-    const raw = openRawBullmq(servers.postgresUrl, redisUrl);
-    rows.push(...(await measureBackend(backend, treadle, raw)));
-    await raw.close();
-    await treadle.platform.close();
+  for (const { backend, postgresUrl, redisUrl } of backendsOf(servers, asked)) {
+    const treadle = await openTreadle(postgresUrl, redisUrl);
+    const others = [openRawBullmq(postgresUrl, redisUrl)];
+    if (backend === 'postgres') others.push(await openPgBoss(postgresUrl), await openGraphileWorker(postgresUrl));
+    const bench = new QueueBench(backend, short ? shortSizes : sizes[backend]);
+    await bench.measure([treadle.direct, ...others], [treadle.accepted, ...others], treadle);
+    rows.push(...bench.rows);
+    for (const other of others) await other.close();
+    await treadle.close();
   }
   await servers.close();
-  report('queue', rows);
+  report({ name: 'queue', short, machine, loadBefore, rows });
 };

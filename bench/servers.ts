@@ -18,7 +18,13 @@ export interface BenchServers {
 export const startServers = async (): Promise<BenchServers> => {
   const folder = await fs.mkdtemp(path.join(os.tmpdir(), 'treadle-bench-'));
   const log = createLog({ level: 'warn' });
-  const postgres = await ownServer({ dataDir: folder, log, wrapper: endsWithParent() });
+  const postgres = await ownServer({
+    dataDir: folder,
+    log,
+    wrapper: endsWithParent(),
+    // Four contestants with pools of their own.
+    settings: { max_connections: '250' },
+  });
   const found = await findRedis();
   const redis =
     'missing' in found || found.source.kind !== 'program' ? undefined : await RedisServer.start(found.source.program);
@@ -32,4 +38,21 @@ export const startServers = async (): Promise<BenchServers> => {
       await fs.rm(folder, { recursive: true, force: true });
     },
   };
+};
+
+export type Backend = 'redis' | 'postgres';
+
+export interface BackendServers extends BenchServers {
+  readonly backend: Backend;
+}
+
+/** The servers once for each backend that is asked for and there; on Postgres without a Redis. */
+export const backendsOf = (servers: BenchServers, asked: Backend | undefined): readonly BackendServers[] => {
+  const all: readonly BackendServers[] = [
+    { ...servers, backend: 'redis' },
+    { ...servers, backend: 'postgres', redisUrl: undefined },
+  ];
+  return all.filter(
+    ({ backend, redisUrl }) => (asked ?? backend) === backend && (backend === 'postgres' || redisUrl !== undefined),
+  );
 };

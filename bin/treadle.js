@@ -1,6 +1,6 @@
 #!/usr/bin/env node
-// Runs the command under the Node that Treadle brings (node_modules/node), whatever Node the machine has. Plain
-// JavaScript for old versions: the sources need Node 24.
+// Runs the command: from the sources in a checkout, from dist/ where the package is installed. Both need Node 24; under an
+// older one it goes on with the one of the npm package `node`, if that is there. Plain JavaScript for old versions.
 import { spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import module from 'node:module';
@@ -11,8 +11,9 @@ import { fileURLToPath } from 'node:url';
 const neededMajor = 24;
 const bin = fileURLToPath(import.meta.url);
 const root = path.dirname(path.dirname(bin));
+const isCheckout = existsSync(path.join(root, 'src', 'cli', 'treadle.ts'));
 
-/** Node 24 as an npm dependency: beside this package's own dependencies, or beside this package. */
+/** Node 24 as an npm package: among this checkout's own dependencies, or in the project that has installed this package. */
 const findNode = () => {
   const name = process.platform === 'win32' ? 'node.exe' : 'node';
   const folders = [path.join(root, 'node_modules'), path.dirname(root)];
@@ -26,7 +27,7 @@ const runHere = async () => {
     process.channel.unref();
   }
   module.enableCompileCache(path.join(root, 'node_modules', '.cache', 'treadle'));
-  const { main } = await import('../src/cli/treadle.ts');
+  const { main } = await import(isCheckout ? '../src/cli/treadle.ts' : '../dist/cli/treadle.js');
   process.exitCode = await main(process.argv.slice(2));
 };
 
@@ -51,7 +52,10 @@ const node = findNode();
 if (Number(process.versions.node.split('.')[0]) >= neededMajor) {
   await runHere();
 } else if (node === undefined || process.channel) {
-  process.stderr.write(`treadle: needs Node ${neededMajor}, and this is ${process.versions.node}: run npm ci\n`);
+  const cure = isCheckout
+    ? 'run npm ci'
+    : `use a newer one, or add it to this project: npm install node@${neededMajor}`;
+  process.stderr.write(`treadle: needs Node ${neededMajor}, and this is ${process.versions.node}: ${cure}\n`);
   process.exitCode = 1;
 } else {
   runUnder(node);

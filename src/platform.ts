@@ -1,15 +1,18 @@
 import { randomBytes } from 'node:crypto';
 import os from 'node:os';
-import { builtInContracts } from './jobs/built-in-jobs.ts';
 import type { Database } from './lib/postgres/open-database.ts';
 import type { JobContract } from './queues/define-job.ts';
-import { builtInQueues, type QueueDefinition } from './queues/define-queue.ts';
+import type { QueueDefinition } from './queues/define-queue.ts';
 import { DirectJobs } from './queues/bullmq/direct-jobs.ts';
 import { createEnqueuer } from './queues/enqueue/create-enqueuer.ts';
+import { observeEnqueuer } from './queues/enqueue/observed-enqueuer.ts';
+import { JobMetrics } from './queues/job-metrics.ts';
 import { JobAnnouncements } from './queues/jobs/job-announcements.ts';
+import { ledgerMetrics } from './queues/jobs/ledger-metrics.ts';
 import { LedgerDeadLetters } from './queues/jobs/ledger-dead-letters.ts';
 import { LedgerJobStore } from './queues/jobs/ledger-job-store.ts';
 import { LedgerQueueAdmin } from './queues/jobs/ledger-queue-admin.ts';
+import { createLimitStore, type LimitStore } from './queues/limits/limit-store.ts';
 import { checkSchema, migrateAll } from './queues/migrations/migrate-all.ts';
 import { createScheduleStore } from './queues/schedules/schedule-store.ts';
 import type { Config } from './lib/config/load-config.ts';
@@ -23,10 +26,16 @@ import { WorkspaceService } from './domain/workspaces/service.ts';
 import { LoopWatch } from './lib/health/loop-watch.ts';
 import type { Log } from './lib/log/create-log.ts';
 import { Postgres } from './lib/postgres/postgres.ts';
+import { Meter } from './lib/telemetry/meter.ts';
 import { Subscription } from './lib/postgres/subscription.ts';
-import { JobRegistry, publishContracts } from './queues/job-registry.ts';
+import { publishContracts, type JobRegistry } from './queues/job-registry.ts';
+import { createRegistry, loadJobs } from './process-jobs.ts';
+import type { AppJobs } from './queues/app-jobs/define-jobs.ts';
 import { Transports } from './queues/open-transports.ts';
 import { Reconciler } from './queues/relay/reconciler.ts';
+import { JobPayloads } from './queues/payloads/job-payloads.ts';
+import { rotateEncryption, type Rotated } from './queues/payloads/rotate-encryption.ts';
+import { createShowJob } from './queues/payloads/show-job.ts';
 import type { DeadLetters, Enqueuer, JobStore, QueueAdmin, ScheduleStore } from './queues/ports.ts';
 
 /** What a process of Treadle works with; built once by `createPlatform`, passed down as an argument. */
@@ -38,10 +47,15 @@ export interface Platform {
   readonly enqueuer: Enqueuer;
   readonly jobs: JobStore;
   readonly queues: QueueAdmin;
+  readonly limits: LimitStore;
   readonly deadLetters: DeadLetters;
   /** What was enqueued straight to a queue and is still there. */
   readonly directJobs: DirectJobs;
   readonly schedules: ScheduleStore;
+  /** Payloads as handlers see them. */
+  readonly payloads: JobPayloads;
+  /** Encrypts again, under the first key, what was encrypted under others; see {@link rotateEncryption}. */
+  rotateEncryption(signal: AbortSignal): Promise<Rotated>;
   readonly workspaces: WorkspaceService;
   readonly embeddings: EmbeddingService;
   readonly search: SearchService;
@@ -49,9 +63,14 @@ export interface Platform {
   readonly knowledge: KnowledgeService;
   /** The loops of this process, for /health/live. */
   readonly loops: LoopWatch;
+  /** The metrics of this process, for /metrics. */
+  readonly meter: Meter;
+  readonly jobMetrics: JobMetrics;
   /** Names this process in the ledger and in logs: host, pid and a random part. */
   readonly processId: string;
   readonly registry: JobRegistry;
+  /** What the modules of TREADLE_JOBS bring. */
+  readonly app: AppJobs;
   readonly transports: Transports;
   /** Finds jobs that their queue has lost; see {@link Reconciler}. */
   reconciler(): Promise<Reconciler>;
@@ -62,6 +81,8 @@ export interface Platform {
 export interface PlatformParts {
   readonly contracts?: readonly JobContract[];
   readonly queues?: readonly QueueDefinition[];
+  /** Given by tests that move its clock. */
+  readonly loops?: LoopWatch;
 }
 
 const createDomain = (postgres: Postgres, config: Config, log: Log) => {
@@ -75,10 +96,56 @@ const createDomain = (postgres: Postgres, config: Config, log: Log) => {
   };
 };
 
+const openReconciler = async ({
+  transports,
+  jobs,
+  ...parts
+}: Pick<Platform, 'postgres' | 'transports' | 'jobs' | 'log'>): Promise<Reconciler> =>
+  new Reconciler({
+    ...parts,
+    transports: await transports.all(),
+    cancelChildren: (id) => jobs.cancelChildren(id),
+  });
+
+interface JobParts {
+  readonly postgres: Postgres;
+  readonly registry: JobRegistry;
+  readonly transports: Transports;
+  readonly announcements: JobAnnouncements;
+  readonly log: Log;
+}
+
+const createJobs = ({ postgres, registry, transports, announcements, log }: JobParts) => {
+  const payloads = new JobPayloads({ postgres, registry, log });
+  const show = createShowJob(registry);
+  return {
+    enqueuer: createEnqueuer({
+      postgres,
+      registry,
+      addDirectly: (queue, items) => transports.addDirectly(queue, items),
+    }),
+    jobs: new LedgerJobStore({ postgres, announcements, transports, payloads, show }),
+    queues: new LedgerQueueAdmin({ postgres, registry, transports }),
+    limits: createLimitStore(postgres, registry),
+    deadLetters: new LedgerDeadLetters(postgres, show, (path) => registry.jobsHiding(path)),
+    directJobs: new DirectJobs({ postgres, registry, transports, show }),
+    schedules: createScheduleStore({ postgres, registry }),
+    payloads,
+    rotateEncryption: (signal: AbortSignal) => rotateEncryption(postgres, registry, signal),
+  };
+};
+
+const createMeter = (postgres: Postgres, queues: QueueAdmin, log: Log): Meter => {
+  const meter = new Meter(log);
+  meter.addSource('postgres', () => [postgres.metrics()]);
+  meter.addSource('ledger', ledgerMetrics({ postgres, queues }));
+  return meter;
+};
+
 /**
  * Builds what a process needs, once. Brings the schema up to date where `config.migrate` is `auto`, and tells the
  * database which jobs there are.
- * @throws AppError SCHEMA_MISMATCH when the schema is not the one of this code and may not be changed.
+ * @throws AppError CONFIGURATION_ERROR naming the module of TREADLE_JOBS that cannot be used; SCHEMA_MISMATCH when the schema is not the one of this code and may not be changed.
  */
 export const createPlatform = async (
   config: Config,
@@ -86,26 +153,21 @@ export const createPlatform = async (
   database: Database,
   parts: PlatformParts = {},
 ): Promise<Platform> => {
-  const registry = new JobRegistry(
-    [...builtInContracts, ...(parts.contracts ?? [])],
-    [...builtInQueues, ...(parts.queues ?? [])],
-  );
+  const app = await loadJobs(config);
+  const registry = createRegistry(config, app, parts);
   if (config.migrate === 'auto') await migrateAll(database.directUrl, log);
   else await checkSchema(database.directUrl);
-  const postgres = new Postgres(
-    {
-      url: database.url,
-      directUrl: database.directUrl,
-      poolSize: config.database.poolSize,
-      statementTimeoutMs: config.database.statementTimeoutMs,
-      applicationName: 'treadle',
-    },
-    log,
-  );
+  const { url, directUrl } = database;
+  const { poolSize, statementTimeoutMs } = config.database;
+  const postgres = new Postgres({ url, directUrl, poolSize, statementTimeoutMs, applicationName: 'treadle' }, log);
   await publishContracts(postgres, registry);
-  const subscription = new Subscription(postgres, log);
+  const loops = parts.loops ?? new LoopWatch();
+  const subscription = new Subscription(postgres, log, loops);
   const transports = new Transports({ config, postgres, registry, log });
   const announcements = new JobAnnouncements(subscription);
+  const jobs = createJobs({ postgres, registry, transports, announcements, log });
+  const meter = createMeter(postgres, jobs.queues, log);
+  const jobMetrics = new JobMetrics(meter, registry);
   const domain = createDomain(postgres, config, log);
   return {
     config,
@@ -113,24 +175,20 @@ export const createPlatform = async (
     postgres,
     subscription,
     registry,
+    app,
     transports,
     processId: `${os.hostname()}:${process.pid}:${randomBytes(3).toString('hex')}`,
-    enqueuer: createEnqueuer({
-      postgres,
-      registry,
-      addDirectly: (queue, items) => transports.addDirectly(queue, items),
-    }),
-    jobs: new LedgerJobStore({ postgres, announcements, transports }),
-    queues: new LedgerQueueAdmin({ postgres, registry, transports }),
-    deadLetters: new LedgerDeadLetters(postgres),
-    directJobs: new DirectJobs({ postgres, registry, transports }),
-    schedules: createScheduleStore({ postgres, findContract: (name) => registry.find(name) }),
+    ...jobs,
+    enqueuer: observeEnqueuer(jobs.enqueuer, jobMetrics),
     ...domain,
-    loops: new LoopWatch(),
-    reconciler: async () => new Reconciler(postgres, await transports.all(), log),
+    loops,
+    meter,
+    jobMetrics,
+    reconciler: () => openReconciler({ postgres, transports, jobs: jobs.jobs, log }),
     close: async () => {
       await domain.embeddings.close();
       await announcements.close();
+      await jobs.payloads.close();
       await transports.close();
       await subscription.close();
       await postgres.close();

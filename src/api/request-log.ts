@@ -1,5 +1,7 @@
 import type { FastifyInstance } from 'fastify';
 
+const isProbe = (route = ''): boolean => route.startsWith('/health/') || route === '/metrics';
+
 /** One line a request: who, which route, how it ended. Never the address as sent, a body or a header. */
 export const logRequests = (app: FastifyInstance): void => {
   app.addHook('onResponse', async (request, reply) => {
@@ -14,7 +16,7 @@ export const logRequests = (app: FastifyInstance): void => {
       principal: request.principal?.id,
     };
     if (statusCode >= 500) request.log.warn(entry);
-    else if (request.routeOptions.url?.startsWith('/health/')) request.log.debug(entry);
+    else if (isProbe(request.routeOptions.url)) request.log.debug(entry);
     else request.log.info(entry);
   });
   app.addHook('onRequestAbort', async (request) => {

@@ -20,14 +20,19 @@ import { describeRoutes } from './docs/describe-routes.ts';
 import { answerClientError } from './errors/client-error.ts';
 import { createErrorReply } from './errors/error-reply.ts';
 import { answerUnknownRoutes } from './errors/not-found.ts';
+import { addHome } from './home/add-home.ts';
 import { addLogin } from './login/add-login.ts';
 import { logRequests } from './request-log.ts';
+import { traceRequests } from './trace-requests.ts';
 import { addDeadLetterRoutes } from './routes/dead-letters.ts';
+import { addFlowRoutes } from './routes/flows.ts';
 import { addHealthRoutes } from './routes/health.ts';
+import { addMetricsRoute } from './routes/metrics.ts';
 import { addJobActionRoutes } from './routes/job-actions.ts';
 import { addJobEventRoutes } from './routes/job-events.ts';
 import { addJobRoutes } from './routes/jobs.ts';
 import { addKnowledgeRoutes } from './routes/knowledge.ts';
+import { addLimitRoutes } from './routes/limits.ts';
 import { addQueueRoutes } from './routes/queues.ts';
 import { addScheduleRoutes } from './routes/schedules.ts';
 import { addSearchRoutes } from './routes/search.ts';
@@ -123,9 +128,11 @@ const addProtection = async (app: Api, requestsPerMinute: number): Promise<void>
 
 const addRoutes = (app: Api, parts: RouteParts): void => {
   addJobRoutes(app, parts);
+  addFlowRoutes(app, parts);
   addJobActionRoutes(app, parts);
   addJobEventRoutes(app, parts);
   addQueueRoutes(app, parts);
+  addLimitRoutes(app, parts);
   addDeadLetterRoutes(app, parts);
   addScheduleRoutes(app, parts);
   addWorkspaceRoutes(app, parts);
@@ -133,6 +140,7 @@ const addRoutes = (app: Api, parts: RouteParts): void => {
   addTagAndCollectionRoutes(app, parts);
   addSearchRoutes(app, parts);
   addHealthRoutes(app, parts);
+  addMetricsRoute(app, parts);
 };
 
 const sweepMs = 50;
@@ -161,12 +169,14 @@ export const createServer = async (platform: Platform, options: ServerOptions = 
   const failures = createFailureLimit(app, options.failuresPerMinute ?? 100);
   authenticateRequests(app, { keys, logins, failures, host: http.host });
   logRequests(app);
+  traceRequests(app);
   answerUnknownRoutes(app);
   describeRoutes(app);
   await collectDocs(app, '0.1.0');
   const parts = { platform, closing: closing.signal, heartbeatMs: options.heartbeatMs ?? 15_000 };
   addRoutes(app, parts);
   await addBoard(app, parts, [platform.directJobs]);
+  addHome(app);
   addLogin(app, { keys, logins, failures });
   await addDocsPage(app);
   app.addHook('preClose', async () => closing.abort());

@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs';
+import type { PathFilter } from '../lib/json/path-filter.ts';
 import { InvalidArgumentError, Option } from 'commander';
 
 /** Parsers of arguments; what they throw ends the command with exit code 2. */
@@ -35,8 +36,16 @@ const secondsUpTo =
 /** Seconds as written (`90`, `1.5`), up to a day, in milliseconds. */
 export const seconds = secondsUpTo(86_400);
 
-/** The same, up to the longest delay a job may have, a year. */
+/** The same, up to the longest delay or interval there is, a year. */
 export const delaySeconds = secondsUpTo(366 * 86_400);
+
+/** So many in so many seconds: `600/60`. */
+export const rate = (text: string): { readonly max: number; readonly perMs: number } => {
+  const [, max, perSeconds] = /^(\d+)\/(\d+(?:\.\d+)?)$/.exec(text) ?? [];
+  const found = { max: Number(max), perMs: Math.round(Number(perSeconds) * 1_000) };
+  if (found.max > 0 && found.perMs > 0) return found;
+  throw new InvalidArgumentError('Must be a number of jobs and of seconds, such as 600/60.');
+};
 
 /** An option in seconds, with a default, that is handed on in milliseconds. */
 export const secondsOption = (flags: string, description: string, standard: number): Option =>
@@ -46,6 +55,25 @@ export const several = (text: string, given: readonly string[] | undefined): rea
   ...(given ?? []),
   text,
 ];
+
+const isScalar = (value: unknown): value is PathFilter[string] =>
+  value === null || typeof value === 'string' || typeof value === 'number' || typeof value === 'boolean';
+
+const asJsonOrText = (text: string): unknown => {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return text;
+  }
+};
+
+/** `order.customerId=c7`, added to those given before. A value that is JSON is what it says: 7, true, null, "7". */
+export const pathAndValue = (text: string, given: PathFilter | undefined): PathFilter => {
+  const [, path, written] = /^([^.=]+(?:\.[^.=]+)*)=(.*)$/s.exec(text) ?? [];
+  const value = written === undefined ? undefined : asJsonOrText(written);
+  if (path !== undefined && isScalar(value)) return { ...given, [path]: value };
+  throw new InvalidArgumentError('Must be a path and a value, such as order.customerId=c7, total=7 or express=true.');
+};
 
 export type JsonObject = Readonly<Record<string, unknown>>;
 

@@ -4,8 +4,8 @@ import type { Log } from '../lib/log/create-log.ts';
 
 export interface InstallationCheck {
   readonly name: string;
-  /** `absent`: not configured, and not needed. */
-  readonly status: 'ok' | 'absent' | 'failed';
+  /** `absent`: not configured, and not needed. `warning`: it works, and should not stay so. `unknown`: not one of Treadle's. */
+  readonly status: 'ok' | 'warning' | 'absent' | 'unknown' | 'failed';
   readonly detail: string;
 }
 
@@ -56,29 +56,53 @@ const checkEmbedded = async (dataDir: string): Promise<readonly InstallationChec
   return running === undefined ? [server] : [server, await attempt('schema', () => checkSchemaAt(running))];
 };
 
-const checkRedis = async (variable: string, url: string | undefined, log: Log): Promise<InstallationCheck> =>
-  attempt(variable, async () => {
+/** The check says itself what is wrong; outages are not to be logged beside it. */
+const quietly = (log: Log): Log => (log.isLevelEnabled('debug') ? log : log.child({}, { level: 'silent' }));
+
+const checkQueueRedis = (config: Config, log: Log): Promise<InstallationCheck> =>
+  attempt('REDIS_URL', async () => {
+    const { url, tls } = config.redis;
     if (url === undefined) return absent('queues run on Postgres');
-    const { connectRedis } = await import('../lib/redis/connect-redis.ts');
-    const client = await connectRedis(url, 'queue', log);
-    try {
-      await client.ping();
-      return ok('connected');
-    } finally {
-      client.disconnect();
-    }
+    const { connectQueueRedis } = await import('../lib/redis/connect-redis.ts');
+    const { evictionWarning } = await import('../lib/redis/examine-redis.ts');
+    const { client, facts } = await connectQueueRedis({ variable: 'REDIS_URL', url, tls }, quietly(log));
+    client.disconnect();
+    const warning = config.queueBackend === 'redis' ? evictionWarning(facts) : undefined;
+    return warning === undefined ? ok('connected') : { status: 'warning', detail: `connected, but ${warning}` };
   });
 
-/** Connects to every server the configuration names, and changes nothing. Answers what was found, failures included. */
+const checkCacheRedis = (config: Config, url: string, log: Log): Promise<InstallationCheck> =>
+  attempt('REDIS_CACHE_URL', async () => {
+    const { connectRedis } = await import('../lib/redis/connect-redis.ts');
+    // As for a queue, so that the connection is waited for.
+    const client = await connectRedis(
+      { variable: 'REDIS_CACHE_URL', url, tls: config.redis.tls },
+      'queue',
+      quietly(log),
+    );
+    client.disconnect();
+    return ok('connected');
+  });
+
+const checkJobs = (config: Config): Promise<InstallationCheck> =>
+  attempt('TREADLE_JOBS', async () => {
+    if (config.jobs.length === 0) return absent("only Treadle's own jobs");
+    const { loadJobs } = await import('../process-jobs.ts');
+    const { contracts, handlers, queues, schedules } = await loadJobs(config);
+    return ok(
+      `${contracts.length} jobs, ${handlers.length} handlers, ${queues.length} queues, ${schedules.length} schedules`,
+    );
+  });
+
+/** Loads the app's jobs, connects to every server the configuration names, and changes nothing. Answers what was found, failures included. */
 export const checkInstallation = async (config: Config, log: Log): Promise<readonly InstallationCheck[]> => {
   const { url } = config.database;
   const { cacheUrl } = config.redis;
   return [
     ...(url === undefined ? await checkEmbedded(config.dataDir) : await checkConfigured(config, url)),
-    await checkRedis('REDIS_URL', config.redis.url, log),
-    ...(cacheUrl === undefined || cacheUrl === config.redis.url
-      ? []
-      : [await checkRedis('REDIS_CACHE_URL', cacheUrl, log)]),
+    await checkJobs(config),
+    await checkQueueRedis(config, log),
+    ...(cacheUrl === undefined || cacheUrl === config.redis.url ? [] : [await checkCacheRedis(config, cacheUrl, log)]),
     {
       name: 'embedder',
       status: 'ok',

@@ -36,7 +36,12 @@ export const openContext = (options: OpenContextOptions): OpenContext => {
     return opened;
   };
   const openPlatform = async (): Promise<Platform> => {
-    const { createPlatform } = await import('../platform.ts');
+    const [{ createPlatform }, { openTracing }] = await Promise.all([
+      import('../platform.ts'),
+      import('../lib/telemetry/open-tracing.ts'),
+    ]);
+    const tracing = await openTracing(config, log);
+    closers.push(() => tracing.close());
     database ??= openDatabase();
     const created = await createPlatform(config, log, await database);
     closers.push(() => created.close());

@@ -1,5 +1,6 @@
+import { createRequire } from 'node:module';
 import { Command } from 'commander';
-import packageJson from '../../package.json' with { type: 'json' };
+import { z } from 'zod';
 import type { RunCommand, RunServer } from './add-command.ts';
 import { addCheck } from './commands/check.ts';
 import { addDeadLetters } from './commands/dead-letters.ts';
@@ -10,10 +11,13 @@ import { addImport } from './commands/import.ts';
 import { addJobs } from './commands/jobs.ts';
 import { addKeys } from './commands/keys.ts';
 import { addMigrate } from './commands/migrate.ts';
+import { addQueues } from './commands/queues.ts';
 import { addSchedules } from './commands/schedules.ts';
 import { addSearch } from './commands/search.ts';
 import { addSeed } from './commands/seed.ts';
 import { addStart } from './commands/start.ts';
+
+const manifest = z.object({ description: z.string(), version: z.string() });
 
 const after = `
 Configuration comes from environment variables (DATABASE_URL, REDIS_URL, TREADLE_DATA_DIR, …); "treadle check" prints it.
@@ -28,11 +32,29 @@ const usageError = (text: string, json: boolean): string => {
     : `treadle: ${message}\n`;
 };
 
+/** Wrong arguments are followed by what to type. */
+const showUsage = (command: Command, above: readonly string[]): void => {
+  const words = [...above, command.name()];
+  command.showHelpAfterError(`Type: ${words.join(' ')} ${command.usage()}\n(--help shows what can be given)`);
+  for (const below of command.commands) showUsage(below, words);
+};
+
+/** The command line as it is run: what only names a group of commands asks for its help. */
+export const withHelpOfGroups = (program: Command, args: readonly string[]): readonly string[] => {
+  let command: Command | undefined = program;
+  for (const word of args.filter((arg) => arg !== '--json')) {
+    command = command?.commands.find((below) => below.name() === word);
+  }
+  return command && command.commands.length > 0 ? [...args, '--help'] : args;
+};
+
 /** The whole command line. Nothing is run before it is parsed. */
 export const createProgram = (run: RunCommand, serve: RunServer, json: boolean): Command => {
+  // As a module it would be compiled into the package a second time.
+  const { description, version } = manifest.parse(createRequire(import.meta.url)('../../package.json'));
   const program = new Command('treadle')
-    .description(packageJson.description)
-    .version(packageJson.version, '-V, --version', 'print the version')
+    .description(description)
+    .version(version, '-V, --version', 'print the version')
     .helpOption('-h, --help', 'print this help')
     .helpCommand('help [command]', 'print the help of a command')
     .option('--json', 'print the result as one JSON object, and errors too')
@@ -40,7 +62,6 @@ export const createProgram = (run: RunCommand, serve: RunServer, json: boolean):
     .configureOutput({ outputError: (text, write) => write(usageError(text, json)) })
     .exitOverride()
     .addHelpText('after', after);
-  if (!json) program.showHelpAfterError('(--help shows what can be given)');
 
   program.commandsGroup('Run:');
   for (const add of [addDev, addStart]) add(program, run, serve);
@@ -49,8 +70,9 @@ export const createProgram = (run: RunCommand, serve: RunServer, json: boolean):
   program.commandsGroup('Documents:');
   for (const add of [addImport, addSearch]) add(program, run, serve);
   program.commandsGroup('Jobs:');
-  for (const add of [addEnqueue, addJobs, addDeadLetters, addSchedules]) add(program, run, serve);
+  for (const add of [addEnqueue, addJobs, addDeadLetters, addSchedules, addQueues]) add(program, run, serve);
   program.commandsGroup('Look after it:');
   addHealth(program, run, serve);
+  if (!json) showUsage(program, []);
   return program;
 };

@@ -1,6 +1,6 @@
 import { CommanderError } from 'commander';
 import type { RunCommand, RunServer } from './add-command.ts';
-import { createProgram } from './program.ts';
+import { createProgram, withHelpOfGroups } from './program.ts';
 
 const usageExitCode = 2;
 
@@ -44,7 +44,7 @@ export const main = async (args: readonly string[]): Promise<number> => {
   };
   const program = createProgram(createRunner(json, end), createServerRunner(json, end), json);
   try {
-    await program.parseAsync(args.length === 0 ? ['--help'] : [...args], { from: 'user' });
+    await program.parseAsync([...withHelpOfGroups(program, args)], { from: 'user' });
     return exitCode;
   } catch (error) {
     if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : usageExitCode;

@@ -1,7 +1,7 @@
 import type { JobContract } from '../queues/define-job.ts';
 import type { JobHandler } from '../queues/handle.ts';
 import { backfillEmbeddings, embedDocument } from './embeddings/contract.ts';
-import { prune, reconcile, redrive, seed } from './maintenance/contract.ts';
+import { prune, reconcile, redrive, rotateEncryption, seed } from './maintenance/contract.ts';
 
 /** The contracts of the jobs that Treadle brings. */
 export const builtInContracts: readonly JobContract[] = [
@@ -11,6 +11,7 @@ export const builtInContracts: readonly JobContract[] = [
   seed,
   redrive,
   reconcile,
+  rotateEncryption,
 ];
 
 /** Their handlers, loaded by workers only. */
@@ -24,5 +25,6 @@ export const loadBuiltInHandlers = async (): Promise<readonly JobHandler[]> => {
     maintenance.seedHandler,
     maintenance.redriveHandler,
     maintenance.reconcileHandler,
+    maintenance.rotateEncryptionHandler,
   ];
 };

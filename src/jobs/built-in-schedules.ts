@@ -1,4 +1,4 @@
-import type { BuiltInSchedule } from '../queues/schedules/sync-built-ins.ts';
+import type { BuiltInSchedule } from '../queues/define-schedule.ts';
 import { maintenanceSchedules } from './maintenance/schedules.ts';
 
 /** The schedules that Treadle brings. */

@@ -1,3 +1,9 @@
+/**
+ * What one child's failure (it ended dead or cancelled) does to a job that waits for its children: `fail` makes the job a
+ * dead letter at once and cancels its other children; `continue` lets it wait for the rest.
+ */
+export type ChildFailurePolicy = 'fail' | 'continue';
+
 /** What came of one attempt. Handlers return one; what they throw becomes one (an unknown error is `retryable`). */
 export type Outcome<R = unknown> =
   | { readonly kind: 'completed'; readonly result: R }
@@ -5,6 +11,7 @@ export type Outcome<R = unknown> =
   | { readonly kind: 'permanent'; readonly error: unknown }
   | { readonly kind: 'rate-limited'; readonly afterMs: number }
   | { readonly kind: 'deferred'; readonly until: Date }
+  | { readonly kind: 'await-children'; readonly onChildFailure: ChildFailurePolicy }
   | { readonly kind: 'interrupted' }
   | { readonly kind: 'cancelled' };
 
@@ -14,6 +21,7 @@ const kinds: ReadonlySet<unknown> = new Set<Outcome['kind']>([
   'permanent',
   'rate-limited',
   'deferred',
+  'await-children',
   'interrupted',
   'cancelled',
 ]);
@@ -32,6 +40,17 @@ export const permanent = (error: unknown): Outcome<never> => ({ kind: 'permanent
 export const rateLimited = (afterMs: number): Outcome<never> => ({ kind: 'rate-limited', afterMs });
 /** Not yet: run again at `until`; costs no attempt. */
 export const deferred = (until: Date): Outcome<never> => ({ kind: 'deferred', until });
+
+/**
+ * Run again when all children of the job have ended, at once if none is open; costs no attempt. The handler finds out by
+ * `children.awaited` which part of its work comes next.
+ */
+export const awaitChildren = ({
+  onChildFailure = 'fail',
+}: { readonly onChildFailure?: ChildFailurePolicy } = {}): Outcome<never> => ({
+  kind: 'await-children',
+  onChildFailure,
+});
 
 /** Thrown by a handler, deep down, to end the attempt with the given outcome. */
 export class OutcomeError extends Error {

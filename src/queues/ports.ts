@@ -1,11 +1,19 @@
 import type { Queryable } from '../lib/postgres/queryable.ts';
+import type { PathFilter } from '../lib/json/path-filter.ts';
 import type { JobContract, PayloadInputOf } from './define-job.ts';
+import type { FlowNode } from './flows/prepare-flow.ts';
 import type { JobRecord, JobState, Page } from './ledger/job-record.ts';
 
 /** Options of an enqueue; the same in TypeScript, HTTP and SQL. */
 export interface EnqueueOptions {
   readonly delayMs?: number | undefined;
   readonly runAt?: Date | undefined;
+  /** Of jobs with one deduplication key the last runs, when so much time has passed without another. */
+  readonly debounceMs?: number | undefined;
+  /** With debounceMs: it runs so long after the first of them at the latest. */
+  readonly debounceMaxMs?: number | undefined;
+  /** Of jobs with one deduplication key at most one comes due in so much time: the first at once, the last at its end. */
+  readonly throttleMs?: number | undefined;
   /** 1 first … 9 last; the contract's by default. */
   readonly priority?: number | undefined;
   /** Whose turn the job takes; the payload's workspaceId by default. */
@@ -55,6 +63,8 @@ export interface Enqueuer {
   ): Promise<AcceptedJob>;
   /** All or nothing; faults carry the index of their job. */
   enqueueBatch(requests: readonly EnqueueRequest[], context?: EnqueueContext): Promise<readonly AcceptedJob[]>;
+  /** All jobs of a flow, or none: each runs when the jobs below it have ended. Answers the one at its root. */
+  enqueueFlow(root: FlowNode, context?: EnqueueContext): Promise<AcceptedJob>;
 }
 
 export interface JobFilter {
@@ -63,6 +73,8 @@ export interface JobFilter {
   readonly name?: string | undefined;
   readonly tag?: string | undefined;
   readonly tenant?: string | undefined;
+  /** The children of this job. */
+  readonly parent?: string | undefined;
 }
 
 export interface JobEvent {
@@ -81,9 +93,11 @@ export interface JobStore {
   wait(id: string, timeoutMs: number, signal?: AbortSignal): Promise<JobRecord | undefined>;
   /** The job's record now and at each change, until it has finished or `signal` aborts. */
   watch(id: string, signal: AbortSignal): AsyncIterable<JobEvent>;
-  /** Open jobs end as cancelled; a running one's signal is aborted. Finished ones: DATA_CONSISTENCY_ERROR. */
+  /** Open jobs end as cancelled, their open children too; a running one's signal is aborted. Finished ones: DATA_CONSISTENCY_ERROR. */
   cancel(id: string): Promise<JobRecord>;
-  /** Runs a dead, cancelled or waiting-for-retry job again now. */
+  /** Cancels the open children of a job, and theirs. */
+  cancelChildren(id: string): Promise<void>;
+  /** Runs a dead, cancelled or waiting-for-retry job again now; with its failed children, if it ended for them. */
   retry(id: string): Promise<JobRecord>;
   /** Runs a delayed job now. */
   promote(id: string): Promise<JobRecord>;
@@ -96,8 +110,12 @@ export interface QueueSummary {
   readonly transport: 'bullmq' | 'pg-boss';
   readonly paused: boolean;
   readonly counts: Readonly<Record<JobState, number>>;
+  /** There are so many finished jobs that their counts are estimates. */
+  readonly finishedEstimated: boolean;
   /** Age of the oldest job that may run and does not yet; null when there is none. */
   readonly oldestWaitingMs: number | null;
+  /** Age of the oldest job that may run and that the relay has not picked; null when there is none. */
+  readonly relayLagMs: number | null;
   /** Over the last five minutes. */
   readonly completedPerMinute: number;
   readonly latencyMs: { readonly p50: number | null; readonly p99: number | null };
@@ -114,6 +132,10 @@ export interface DeadLetterFilter {
   readonly queue?: string | undefined;
   readonly name?: string | undefined;
   readonly errorCode?: string | undefined;
+  readonly tenant?: string | undefined;
+  readonly tag?: string | undefined;
+  /** What the payload holds at these paths. */
+  readonly payload?: PathFilter | undefined;
   readonly from?: Date | undefined;
   readonly to?: Date | undefined;
 }
@@ -123,37 +145,86 @@ export interface DeadLetters {
     filter: DeadLetterFilter,
     page: { readonly limit: number; readonly cursor?: string | undefined },
   ): Promise<Page<JobRecord>>;
+  count(filter: DeadLetterFilter): Promise<number>;
   /** Puts up to `limit` matching dead letters back to work and answers how many. */
   redrive(filter: DeadLetterFilter, limit: number): Promise<number>;
 }
 
+/** What becomes of fire times that nobody was there for: none runs, the latest, or each. */
+export type MisfirePolicy = 'skip' | 'once' | 'all';
+
+/** A stored schedule. One of `cron`, `everyMs` and `at` is not null. */
 export interface Schedule {
   readonly name: string;
   readonly jobName: string;
   readonly payload: Readonly<Record<string, unknown>>;
   readonly options: Readonly<Record<string, unknown>>;
-  readonly cron: string;
+  readonly cron: string | null;
+  /** Of `cron`; UTC for the others. */
   readonly timeZone: string;
-  readonly misfire: 'skip' | 'once' | 'all';
+  readonly everyMs: number | null;
+  /** From when `everyMs` counts. */
+  readonly anchorAt: Date | null;
+  readonly at: Date | null;
+  readonly misfire: MisfirePolicy;
   readonly paused: boolean;
   readonly builtIn: boolean;
   readonly lastFireAt: Date | null;
+  /** Null while paused, and when no fire time is left. */
   readonly nextFireAt: Date | null;
 }
 
+/** What a schedule is to be: exactly one of `cron`, `everyMs` and `at`. Times are Dates, or ISO 8601 with their offset. */
 export interface ScheduleInput {
   readonly jobName: string;
-  readonly payload?: Readonly<Record<string, unknown>> | undefined;
+  readonly payload?: unknown;
   readonly options?: Readonly<Record<string, unknown>> | undefined;
-  readonly cron: string;
+  /** Five fields, or six with seconds first. */
+  readonly cron?: string | undefined;
+  /** An IANA name, for `cron` only; UTC by default. */
   readonly timeZone?: string | undefined;
-  readonly misfire?: 'skip' | 'once' | 'all' | undefined;
+  /** At least a second. */
+  readonly everyMs?: number | undefined;
+  /** From when `everyMs` counts; by default from when the schedule was made. */
+  readonly anchorAt?: Date | string | undefined;
+  /** Once, then. */
+  readonly at?: Date | string | undefined;
+  /** `once` by default. */
+  readonly misfire?: MisfirePolicy | undefined;
   readonly paused?: boolean | undefined;
 }
 
+/** One time of a schedule that came, or one run that somebody asked for. */
+export interface ScheduleFire {
+  readonly fireAt: Date;
+  /** When a scheduler dealt with it. */
+  readonly firedAt: Date;
+  readonly lateMs: number;
+  readonly byHand: boolean;
+  /** Dropped by the misfire policy: there is no job. */
+  readonly skipped: boolean;
+  readonly jobId: string | null;
+  /** Null for a skipped one, and for a job that is no longer kept. */
+  readonly jobState: JobState | null;
+}
+
+/** Every method that takes the name of a schedule, except `find` and `put`, throws NOT_FOUND when there is none. */
 export interface ScheduleStore {
   list(): Promise<readonly Schedule[]>;
   find(name: string): Promise<Schedule | undefined>;
+  /** Makes a schedule or replaces it whole; `paused` stays as it is when it is not given. Throws VALIDATION_ERROR naming every fault. */
   put(name: string, input: ScheduleInput): Promise<Schedule>;
   remove(name: string): Promise<void>;
+  pause(name: string): Promise<Schedule>;
+  /** Times that came while it was paused are not made up for. */
+  resume(name: string): Promise<Schedule>;
+  /** Makes its job now, also while it is paused; its other times stay as they are. */
+  run(name: string): Promise<AcceptedJob>;
+  /** The next `limit` times, 1 to 100; none while paused. */
+  nextFires(name: string, limit: number): Promise<readonly Date[]>;
+  /** What it did, the latest first. */
+  fires(
+    name: string,
+    page: { readonly limit: number; readonly cursor?: string | undefined },
+  ): Promise<Page<ScheduleFire>>;
 }

@@ -1,6 +1,7 @@
 /** What lies in a queue for one job, whichever transport carries it. */
 export interface Envelope {
-  readonly payload: Readonly<Record<string, unknown>>;
+  /** Null: it is too large to be carried, and lies in treadle.payloads. */
+  readonly payload: Readonly<Record<string, unknown>> | null;
   readonly tenant: string;
   readonly attemptsMade: number;
   readonly attemptsAllowed: number;
@@ -9,8 +10,18 @@ export interface Envelope {
   readonly returns: number;
   /** False for a job that was enqueued straight to the queue and has no row in the ledger. */
   readonly tracked: boolean;
+  /** How often the job has waited for its children; absent before the first time. */
+  readonly awaits?: number;
+  /** So many of its children failed, and the job is to fail for it. */
+  readonly childrenFailed?: number;
+  /** The relay counts how many of its kind run: it is to be told of the end. */
+  readonly limited?: boolean;
   /** The item may be in the queue a second time, or have ended: the ledger must be asked before it runs. */
   readonly unsure?: boolean;
+  /** When it was due, in ms since 1970; absent for a job that was due when it was accepted, which its id tells. */
+  readonly dueMs?: number;
+  /** The trace it belongs to, see treadle.jobs.traceparent. */
+  readonly traceparent?: string;
 }
 
 export interface QueueItem {
@@ -49,6 +60,8 @@ export interface QueueTransport {
   readonly bundles: boolean;
   /** A word that changes when the transport has lost what was in it (Redis flushed or replaced). */
   epoch(): Promise<string>;
+  /** How often the way to its server was lost and found again: what it held may have suffered. */
+  outages(): number;
   /** Adds the entries in order; `first` puts them before everything that waits. */
   add(entries: readonly QueueEntry[], options?: { readonly first?: boolean }): Promise<void>;
   /** How many entries wait to be taken. */
@@ -100,6 +113,8 @@ export class LockLoss {
 
 export interface Attempt {
   readonly delivery: Delivery;
+  /** Of attempts that one call of their handler runs: the same object for all, and how many they are. */
+  readonly together?: { readonly count: number };
   readonly lock: LockLoss;
   /** Called when the handler has ended and only writing is left, so that another handler may begin. */
   readonly handlerEnded: () => void;
@@ -115,6 +130,8 @@ export interface ConsumerOptions {
   readonly concurrency: number;
   readonly lockMs: number;
   readonly run: RunAttempt;
+  /** Whether one call of their handler runs the jobs of this name that come in one bundle. */
+  readonly runsTogether: (name: string) => boolean;
 }
 
 /** What the ledger knows of the jobs in a bundle. */

@@ -8,7 +8,9 @@ import { queuesOf } from './worker.ts';
 const everyMs = 5_000;
 const farewellMs = 2_000;
 
+/** Whoever beats also takes out who has not for long. */
 const beat = `
+  WITH dead AS (DELETE FROM treadle.processes WHERE beat_at < now() - interval '10 minutes' AND id <> $1)
   INSERT INTO treadle.processes AS known (id, roles, host, pid, queues) VALUES ($1, $2, $3, $4, $5)
   ON CONFLICT (id) DO UPDATE SET beat_at = now()`;
 
@@ -23,17 +25,22 @@ export const startProcessBeat = async (platform: Platform, roles: readonly Role[
     await postgres.query(beat, [processId, [...roles], os.hostname(), process.pid, JSON.stringify(queues)]);
   };
   await write();
-  await postgres.query(`DELETE FROM treadle.processes WHERE beat_at < now() - interval '1 hour'`);
-  let writing: Promise<void> = Promise.resolve();
+  let writing: Promise<void> | undefined;
   const timer = setInterval(() => {
-    loop.beat();
-    writing = write().catch((error: unknown) => log.warn({ event: 'process.beat-failed', err: error }));
+    // One that hangs is not followed by others, and the loop is seen to stand still.
+    writing ??= write()
+      .catch((error: unknown) => log.warn({ event: 'process.beat-failed', err: error }))
+      .finally(() => {
+        loop.beat();
+        writing = undefined;
+      });
   }, everyMs);
   return {
     close: async () => {
       clearInterval(timer);
       loop.end();
-      await writing;
+      // One that hangs is not waited for.
+      await withTimeout(writing ?? Promise.resolve(), farewellMs, 'Postgres').catch(() => undefined);
       await withTimeout(
         postgres.query('DELETE FROM treadle.processes WHERE id = $1', [processId]),
         farewellMs,

@@ -3,6 +3,7 @@ import { builtInSchedules } from '../jobs/built-in-schedules.ts';
 import type { Config, Role } from '../lib/config/load-config.ts';
 import type { Log } from '../lib/log/create-log.ts';
 import { openDatabase } from '../lib/postgres/open-database.ts';
+import { openTracing } from '../lib/telemetry/open-tracing.ts';
 import { Shutdown } from '../lib/shutdown/shutdown.ts';
 import { createPlatform, type Platform } from '../platform.ts';
 import { startProcessBeat } from './process-beat.ts';
@@ -21,11 +22,11 @@ export interface RunRolesOptions {
 const start: Readonly<Record<Role, (platform: Platform) => Promise<RunningRole & { readonly url?: string }>>> = {
   worker: async (platform) => {
     const [{ startWorker }, handlers] = await Promise.all([import('./worker.ts'), loadBuiltInHandlers()]);
-    return startWorker(platform, { handlers });
+    return startWorker(platform, { handlers: [...handlers, ...platform.app.handlers] });
   },
   scheduler: async (platform) => {
     const { startScheduler } = await import('./scheduler.ts');
-    return startScheduler(platform, { schedules: builtInSchedules });
+    return startScheduler(platform, { schedules: [...builtInSchedules, ...platform.app.schedules] });
   },
   api: async (platform) => {
     const { startApi } = await import('./api.ts');
@@ -37,6 +38,11 @@ const start: Readonly<Record<Role, (platform: Platform) => Promise<RunningRole &
 export const runRoles = async (config: Config, log: Log, options: RunRolesOptions): Promise<void> => {
   const shutdown = new Shutdown({ log, graceMs: config.shutdownGraceMs });
   try {
+    await shutdown.start(
+      'tracing',
+      () => openTracing(config, log),
+      (tracing) => tracing.close(),
+    );
     const database = await shutdown.start(
       'database',
       (signal) => openDatabase(config, log, { mode: options.database, signal }),
@@ -49,10 +55,14 @@ export const runRoles = async (config: Config, log: Log, options: RunRolesOption
     );
     const { host, healthPort } = config.http;
     if (healthPort !== undefined) {
-      const { startHealthServer } = await import('./health-server.ts');
+      const [{ startHealthServer }, { KeyService }] = await Promise.all([
+        import('./health-server.ts'),
+        import('../domain/access/service.ts'),
+      ]);
+      const keys = new KeyService(platform.postgres, config.apiKeys);
       await shutdown.start(
         'health',
-        () => startHealthServer(platform, { host, port: healthPort }),
+        () => startHealthServer({ ...platform, keys }, { host, port: healthPort }),
         (server) => server.close(),
       );
     }

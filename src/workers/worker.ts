@@ -1,15 +1,16 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Platform } from '../platform.ts';
 import type { QueueDefinition } from '../queues/define-queue.ts';
-import type { JobHandler } from '../queues/handle.ts';
+import type { AnyHandler } from '../queues/handle.ts';
 import { LedgerWriter } from '../queues/ledger/ledger-writer.ts';
 import type { Consumer } from '../queues/transport.ts';
 import { AttemptRunner } from './runtime/attempt-runner.ts';
+import { listenForCancels } from './runtime/listen-for-cancels.ts';
 import { openConsumer } from './runtime/open-consumer.ts';
 import type { RunningRole } from './running-role.ts';
 
 export interface WorkerOptions {
-  readonly handlers: readonly JobHandler[];
+  readonly handlers: readonly AnyHandler[];
 }
 
 /** Of the grace period, what is kept for handing back what did not end, and for closing the rest of the process. */
@@ -23,17 +24,18 @@ export const queuesOf = ({ config, registry }: Platform): readonly QueueDefiniti
 
 /** Works on the configured queues until it is closed. */
 export const startWorker = async (platform: Platform, { handlers }: WorkerOptions): Promise<RunningRole> => {
-  const { postgres, log, subscription } = platform;
-  const cancel = (jobId: string): void => runner.active.find(jobId)?.abort('cancelled', 'the job was cancelled');
-  const ledger = new LedgerWriter(postgres, log, cancel);
+  const { postgres, log } = platform;
+  const ledger = new LedgerWriter(postgres, log, platform.jobMetrics);
+  const isolated = await isolate(handlers);
   const runner = new AttemptRunner({
     platform,
-    handlers: new Map(handlers.map((handler) => [handler.contract.name, handler])),
+    handlers: new Map(isolated.handlers.map((handler) => [handler.contract.name, handler])),
     ledger,
     worker: platform.processId,
     log,
   });
-  const stopListening = await subscription.listen('treadle_cancel', cancel);
+  const stopListening = await listenForCancels(platform, runner.active);
+  const together = new Set(handlers.filter((handler) => 'runBatch' in handler).map(({ contract }) => contract.name));
   const consumers: Consumer[] = [];
   for (const queue of queuesOf(platform)) {
     consumers.push(
@@ -42,6 +44,7 @@ export const startWorker = async (platform: Platform, { handlers }: WorkerOption
         concurrency: queue.concurrency,
         lockMs: queue.lockMs,
         run: runner.run,
+        runsTogether: (name) => together.has(name),
       }),
     );
   }
@@ -54,8 +57,26 @@ export const startWorker = async (platform: Platform, { handlers }: WorkerOption
       await stopListening();
       await handBack(runner, consumers, ledger, platform.config.shutdownGraceMs);
       await ledger.close();
+      await isolated.close();
     },
   };
+};
+
+/** Makes those handlers that want a thread run in one. */
+const isolate = async (
+  handlers: readonly AnyHandler[],
+): Promise<{ readonly handlers: readonly AnyHandler[]; readonly close: () => Promise<void> }> => {
+  if (!handlers.some((handler) => 'thread' in handler)) return { handlers, close: () => Promise.resolve() };
+  const { ThreadPool } = await import('./threads/thread-pool.ts');
+  const threads = new ThreadPool();
+  try {
+    const bound: AnyHandler[] = [];
+    for (const handler of handlers) bound.push('run' in handler ? await threads.bind(handler) : handler);
+    return { handlers: bound, close: () => threads.close() };
+  } catch (error) {
+    await threads.close();
+    throw error;
+  }
 };
 
 /**

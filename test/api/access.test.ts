@@ -118,9 +118,32 @@ describe('with keys', () => {
     ['schedules:read', 'GET', '/v1/schedules'],
     ['workspaces:read', 'GET', '/v1/workspaces'],
     ['health:read', 'GET', '/health/db'],
-    ['queues:admin', 'GET', '/board/api/queues'],
+    ['jobs:read', 'GET', '/board/api/queues'],
+    ['queues:admin', 'PUT', '/board/api/queues/default/pause'],
+    ['health:read', 'GET', '/metrics'],
   ] as const)('%s opens %s %s', async (scope, method, url) => {
     expect((await api.call(method, url, { key: await api.key([scope]) })).status).toBe(200);
+  });
+
+  test('the board without queues:admin shows everything and no buttons, and does nothing', async () => {
+    const key = await api.key(['jobs:read']);
+    const queuesFor = async (secret: string): Promise<{ readOnlyMode: boolean; allowRetries: boolean }[]> =>
+      (await api.call('GET', '/board/api/queues', { key: secret })).body.queues;
+    expect(
+      new Set((await queuesFor(key)).map(({ readOnlyMode, allowRetries }) => `${readOnlyMode} ${allowRetries}`)),
+    ).toEqual(new Set(['true false']));
+    const keeper = await api.key(['jobs:read', 'queues:admin']);
+    expect((await queuesFor(keeper)).some(({ readOnlyMode }) => readOnlyMode)).toBe(false);
+    for (const [method, path, body] of [
+      ['PUT', 'queues/default/pause', undefined],
+      ['PUT', 'queues/pause', undefined],
+      ['PUT', 'queues/default/empty', undefined],
+      ['POST', 'queues/default/add', { name: 'app.greet', data: { to: 'Eve' } }],
+    ] as const) {
+      const answer = await api.call(method, `/board/api/${path}`, { key, ...(body ? { body } : {}) });
+      expect([path, answer.status]).toEqual([path, 403]);
+    }
+    expect((await queuesFor(keeper)).length).toBeGreaterThan(0);
   });
 
   test('HEAD asks for a key like GET', async () => {
@@ -143,6 +166,9 @@ describe('with keys', () => {
         body: { jobName: 'app.greet', payload: { to: 'A' }, cron: '* * * * *' },
       }),
       await api.call('DELETE', '/v1/schedules/house', { key: writer }),
+      await api.call('POST', '/v1/schedules/house/pause', { key: writer }),
+      await api.call('POST', '/v1/schedules/house/resume', { key: writer }),
+      await api.call('POST', '/v1/schedules/house/run', { key: writer }),
     ];
     for (const answer of answers) {
       expect(answer.status).toBe(403);

@@ -30,6 +30,7 @@ describe('keys bound to a workspace', () => {
     'GET /v1/schedules',
     'GET /health/db',
     'GET /board/api/queues',
+    'GET /metrics',
   ])('may not %s, which names none', async (route) => {
     const [, url = ''] = route.split(' ');
     expect((await api.call('GET', url, { key })).status).toBe(403);

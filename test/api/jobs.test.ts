@@ -54,6 +54,26 @@ describe('enqueueing', () => {
     expect(await api.database.query('SELECT FROM treadle.jobs')).toHaveLength(before.length);
   });
 
+  test('debounces, throttles and takes large payloads', async () => {
+    const debounced = { options: { deduplicationKey: 'd', debounceMs: 60_000 } };
+    const { id, state } = await accept(debounced);
+    expect(state).toBe('delayed');
+    expect((await accept({ ...debounced, payload: { to: 'Bea' } })).id).toBe(id);
+    expect((await api.call('GET', `/v1/jobs/${id}`)).body.payload).toEqual({ to: 'Bea' });
+
+    const throttled = { options: { deduplicationKey: 't', throttleMs: 60_000 } };
+    expect((await accept(throttled)).state).toBe('accepted');
+
+    const payload = { to: 'Cleo', extra: 'x'.repeat(100_000) };
+    const large = await accept({ payload, options: { tags: ['large'] } });
+    expect((await api.call('GET', `/v1/jobs/${large.id}`)).body.payload).toEqual(payload);
+    expect((await api.call('GET', '/v1/jobs?tag=large')).body.items[0]).toMatchObject({ id: large.id, payload: null });
+    const tooLarge = await api.call('POST', '/v1/jobs', {
+      body: { name: 'app.greet', payload: { to: 'x'.repeat(2e6) } },
+    });
+    expect(tooLarge.body.error).toMatchObject({ code: 'PAYLOAD_TOO_LARGE', details: { maxBytes: 1_048_576 } });
+  });
+
   test('answers 404 for a job that nobody defined', async () => {
     const answer = await api.call('POST', '/v1/jobs', { body: { name: 'app.unknown', payload: {} } });
     expect(answer.status).toBe(404);
@@ -219,5 +239,32 @@ describe('one job', () => {
     expect(cancelled.body.finishedAt).not.toBeNull();
     expect((await act('cancel')).body.error.code).toBe('DATA_CONSISTENCY_ERROR');
     expect((await act('retry')).body).toMatchObject({ id, state: 'accepted' });
+  });
+});
+
+describe('flows', () => {
+  const greet = (to: string) => ({ name: 'app.greet', payload: { to } });
+
+  test('answers the root, which waits for its children', async () => {
+    const answer = await api.call('POST', '/v1/flows', {
+      body: { ...greet('Ada'), onChildFailure: 'continue', children: [greet('Grace'), greet('Edsger')] },
+    });
+    expect(answer.status).toBe(202);
+    expect(answer.body).toMatchObject({ name: 'app.greet', state: 'waiting-children' });
+    const root = await api.call('GET', `/v1/jobs/${answer.body.id}`);
+    expect(root.body).toMatchObject({ state: 'waiting-children', children: { total: 2, open: 2, failed: 0 } });
+    const list = await api.call('GET', `/v1/jobs?parent=${answer.body.id}`);
+    expect(list.body.items.map((job: { payload: { to: string } }) => job.payload.to)).toEqual(['Edsger', 'Grace']);
+  });
+
+  test('names every fault by its place, and accepts nothing', async () => {
+    const before = await api.database.query('SELECT FROM treadle.jobs');
+    const answer = await api.call('POST', '/v1/flows', {
+      body: { ...greet('Ada'), children: [greet('Grace'), { ...greet(''), children: [greet('')] }] },
+    });
+    expect(answer.status).toBe(400);
+    const paths = answer.body.error.details.faults.map((fault: { path: string }) => fault.path);
+    expect(paths).toEqual(['children[1].payload.to', 'children[1].children[0].payload.to']);
+    expect(await api.database.query('SELECT FROM treadle.jobs')).toHaveLength(before.length);
   });
 });

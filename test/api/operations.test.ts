@@ -25,7 +25,9 @@ describe('queues', () => {
       transport: 'bullmq',
       paused: false,
       counts: expect.objectContaining({ accepted: 1, delayed: 1, active: 0, completed: 0, dead: 0 }),
+      finishedEstimated: false,
       oldestWaitingMs: expect.any(Number),
+      relayLagMs: expect.any(Number),
       completedPerMinute: 0,
       latencyMs: { p50: null, p99: null },
     });
@@ -64,8 +66,24 @@ describe('dead letters', () => {
     expect((await api.call('GET', `/v1/dead-letters?from=${past}`)).body.items).toHaveLength(2);
   });
 
-  test.each(['from=yesterday', 'to=2026-01-01', 'limit=1000', 'payload=x'])('refuse ?%s', async (query) => {
-    expect((await api.call('GET', `/v1/dead-letters?${query}`)).status).toBe(400);
+  test.each(['from=yesterday', 'to=2026-01-01', 'limit=1000', 'payload=x', 'payload={"a..b":1}', 'payload={"a":[1]}'])(
+    'refuse ?%s',
+    async (query) => {
+      expect((await api.call('GET', `/v1/dead-letters?${query}`)).status).toBe(400);
+    },
+  );
+
+  test('are found by what their payload holds', async () => {
+    const { body } = await api.call('GET', `/v1/dead-letters?payload=${encodeURIComponent('{"to":"Ada","times":3}')}`);
+    expect(body.items).toEqual([]);
+    const all = await api.call('GET', '/v1/dead-letters');
+    const [first] = all.body.items;
+    const same = encodeURIComponent(JSON.stringify({ to: first.payload.to }));
+    expect((await api.call('GET', `/v1/dead-letters?payload=${same}&tenant=&limit=100`)).body.items[0]).toEqual(first);
+    const none = await api.call('POST', '/v1/dead-letters/redrive', { body: { payload: { to: 'Nobody' }, tag: 'x' } });
+    expect(none.body).toEqual({ redriven: 0 });
+    const bad = await api.call('POST', '/v1/dead-letters/redrive', { body: { payload: { to: { first: 'Ada' } } } });
+    expect(bad.body.error.details.faults[0]).toMatchObject({ path: 'payload.to' });
   });
 
   test('are put back to work, those that match and no others', async () => {
@@ -121,16 +139,68 @@ describe('schedules', () => {
     expect((await api.call('DELETE', '/v1/schedules/morning')).status).toBe(404);
   });
 
+  test('are made by interval or for one moment, and show their next times', async () => {
+    const { cron: _, timeZone: __, ...rest } = body;
+    const often = await api.call('PUT', '/v1/schedules/often', {
+      body: { ...rest, everyMs: 60_000, anchorAt: '2026-01-01T00:00:30Z' },
+    });
+    expect(often.body).toMatchObject({ cron: null, everyMs: 60_000, anchorAt: '2026-01-01T00:00:30.000Z', at: null });
+    const next = await api.call('GET', '/v1/schedules/often/next?limit=3');
+    expect(next.body.items).toHaveLength(3);
+    for (const { fireAt } of next.body.items) expect(fireAt).toMatch(/:30\.000Z$/);
+    expect((await api.call('GET', '/v1/schedules/often/next')).body.items).toHaveLength(5);
+    expect((await api.call('GET', '/v1/schedules/often/next?limit=101')).status).toBe(400);
+    const at = new Date(Date.now() + 86_400_000).toISOString();
+    expect((await api.call('PUT', '/v1/schedules/often', { body: { ...rest, at } })).body).toMatchObject({
+      at,
+      everyMs: null,
+      nextFireAt: at,
+    });
+    await api.call('DELETE', '/v1/schedules/often');
+  });
+
+  test('are paused, resumed and run by hand, and tell what they did', async () => {
+    await api.call('PUT', '/v1/schedules/morning', { body });
+    expect((await api.call('POST', '/v1/schedules/morning/pause')).body).toMatchObject({
+      paused: true,
+      nextFireAt: null,
+    });
+    expect((await api.call('GET', '/v1/schedules/morning/next')).body.items).toEqual([]);
+    expect((await api.call('POST', '/v1/schedules/morning/resume')).body).toMatchObject({ paused: false });
+    const run = await api.call('POST', '/v1/schedules/morning/run');
+    expect(run.status).toBe(202);
+    expect((await api.call('GET', `/v1/jobs/${run.body.id}`)).body).toMatchObject({
+      scheduleName: 'morning',
+      payload: body.payload,
+    });
+    expect((await api.call('GET', '/v1/schedules/morning/fires')).body).toMatchObject({
+      items: [{ jobId: run.body.id, byHand: true, skipped: false, lateMs: 0 }],
+      nextCursor: null,
+    });
+    await api.call('DELETE', '/v1/schedules/morning');
+    for (const [method, path] of [
+      ['GET', 'fires'],
+      ['GET', 'next'],
+      ['POST', 'run'],
+      ['POST', 'pause'],
+    ] as const)
+      expect((await api.call(method, `/v1/schedules/morning/${path}`)).status).toBe(404);
+  });
+
   test.each([
-    ['a cron that is none', { cron: 'sometimes' }, 400],
-    ['a time zone that is none', { timeZone: 'Mars/Olympus' }, 400],
-    ['a payload that does not fit the job', { payload: { to: '' } }, 400],
-    ['a field that does not exist', { colour: 'red' }, 400],
-    ['a misfire policy that is none', { misfire: 'perhaps' }, 400],
-  ])('refuse %s', async (_what, change, status) => {
+    ['a cron that is none', { cron: 'sometimes' }, 'cron', /5 fields/],
+    ['a cron that can never fire', { cron: '0 0 30 2 *' }, 'cron', /can never fire/],
+    ['a time zone that is none', { timeZone: 'Mars/Olympus' }, 'timeZone', /IANA time zone/],
+    ['a payload that does not fit the job', { payload: { to: '' } }, 'payload.to', /^must not be empty$/],
+    ['a field that does not exist', { colour: 'red' }, 'colour', /not a known field/],
+    ['a misfire policy that is none', { misfire: 'perhaps' }, 'misfire', /^must be skip, once or all$/],
+    ['a number for a text', { cron: 5 }, 'cron', /^must be text$/],
+    ['two kinds of times', { everyMs: 5_000 }, 'everyMs', /^cannot be given beside cron$/],
+    ['no job', { jobName: undefined }, 'jobName', /^is missing$/],
+  ])('refuse %s', async (_what, change, path, message) => {
     const answer = await api.call('PUT', '/v1/schedules/bad', { body: { ...body, ...change } });
-    expect(answer.status).toBe(status);
-    expect(answer.body.error.details.faults.length).toBeGreaterThan(0);
+    expect(answer.status).toBe(400);
+    expect(answer.body.error.details.faults).toEqual([{ path, message: expect.stringMatching(message) }]);
     expect(await api.platform.schedules.find('bad')).toBeUndefined();
   });
 
@@ -172,6 +242,22 @@ describe('health', () => {
   });
 });
 
+test('metrics are in the text format of Prometheus', async () => {
+  const { status, headers, body } = await api.call('GET', '/metrics');
+  expect([status, headers['content-type']]).toEqual([200, 'text/plain; version=0.0.4; charset=utf-8']);
+  expect(body).toMatch(/^treadle_queue_jobs\{queue="default",state="accepted"\} \d+$/m);
+  expect(body).toMatch(/^treadle_jobs_enqueued_total\{queue="default",job="app.greet"\} [1-9]\d*$/m);
+  expect(body).toMatch(/^process_resident_memory_bytes \d+$/m);
+});
+
+test('the first page says where everything is', async () => {
+  const { status, body } = await api.call('GET', '/');
+  expect(status).toBe(200);
+  const links = [...String(body).matchAll(/<a href="([^"]+)"/g)].map(([, href]) => href ?? '');
+  expect(links).toEqual(expect.arrayContaining(['/board', '/docs', '/metrics']));
+  for (const href of links) expect((await api.call('GET', href)).status).toBeLessThan(400);
+});
+
 describe('the OpenAPI document', () => {
   test('describes every route: summary, tag, scope, answers and errors', async () => {
     const { status, body: document } = await api.call('GET', '/docs/json');
@@ -209,5 +295,44 @@ describe('the OpenAPI document', () => {
     for (const option of ['delayMs', 'runAt', 'priority', 'deduplicationKey']) expect(text).toContain(`"${option}"`);
     expect(document.components.schemas.Error.properties.error.properties).toHaveProperty('requestId');
     expect(JSON.stringify(document)).not.toContain('undefined');
+  });
+});
+
+describe('limits', () => {
+  const put = (body: object) => api.call('PUT', '/v1/queues/default/limits', { body });
+
+  test('are set for a queue, each tenant or one, shown, and taken back', async () => {
+    const rate = { max: 100, perMs: 60_000 };
+    expect((await put({ scope: 'queue', limit: { rate } })).status).toBe(200);
+    expect((await put({ scope: 'tenants', limit: { concurrency: 5 } })).status).toBe(200);
+    const { body } = await put({ scope: 'tenant', tenant: 'acme', limit: { weight: 2.5, concurrency: 9 } });
+    expect(body).toEqual({
+      queue: { rate },
+      tenants: { concurrency: 5 },
+      tenant: [{ tenant: 'acme', weight: 2.5, concurrency: 9 }],
+    });
+    expect((await api.call('GET', '/v1/queues/default/limits')).body).toEqual(body);
+    await put({ scope: 'queue', limit: null });
+    await put({ scope: 'tenants', limit: null });
+    expect((await put({ scope: 'tenant', tenant: 'acme', limit: null })).body).toEqual({
+      queue: {},
+      tenants: {},
+      tenant: [],
+    });
+  });
+
+  test('that make no sense are refused by name', async () => {
+    const pathsOf = async (body: object): Promise<string[]> => {
+      const answer = await put(body);
+      expect(answer.status).toBe(400);
+      return answer.body.error.details.faults.map(({ path }: { path: string }) => path);
+    };
+    expect(await pathsOf({ scope: 'queue', limit: { concurrency: 0 } })).toEqual(['limit.concurrency']);
+    expect(await pathsOf({ scope: 'queue', limit: { weight: 2 } })).toHaveLength(1);
+    expect(await pathsOf({ scope: 'tenant', limit: {} })).toEqual(['tenant']);
+    expect(await pathsOf({ scope: 'tenants', limit: { rate: { max: 1 } } })).toEqual(['limit.rate.perMs']);
+    expect((await api.call('PUT', '/v1/queues/no-such/limits', { body: { scope: 'queue', limit: null } })).status).toBe(
+      404,
+    );
   });
 });

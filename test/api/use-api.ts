@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto';
 import { afterAll, beforeAll } from 'vitest';
 import { z } from 'zod';
 import { createServer, type Server, type ServerOptions } from '../../src/api/server.ts';
@@ -18,6 +19,15 @@ const greet = defineJob({
   attempts: 3,
 });
 
+/** Hides parts of what it carries. */
+const signUp = defineJob({
+  name: 'app.sign-up',
+  payload: z.object({ user: z.string(), login: z.object({ mail: z.string(), pin: z.string() }) }),
+  redact: ['login.mail'],
+  encrypt: ['login.pin'],
+  redactResult: ['token'],
+});
+
 /** Goes straight to its queue, around the ledger. */
 export const warm = defineJob({
   name: 'app.warm',
@@ -25,6 +35,8 @@ export const warm = defineJob({
   payload: z.object({ key: z.string() }),
   durability: 'queue',
 });
+
+const keysOfTests = { TREADLE_ENCRYPTION_KEYS: `test:${randomBytes(32).toString('base64')}` };
 
 /** Whatever JSON an answer carries. */
 type Body = ReturnType<typeof JSON.parse>;
@@ -82,12 +94,18 @@ export const useApi = ({ env = {}, ...options }: UseApiOptions = {}): TestApi =>
   let keys = 0;
   beforeAll(async () => {
     const { url } = database;
-    const config = loadConfig({ DATABASE_URL: url, TREADLE_PORT: '0', DATABASE_POOL_SIZE: '5', ...env });
+    const config = loadConfig({
+      DATABASE_URL: url,
+      TREADLE_PORT: '0',
+      DATABASE_POOL_SIZE: '5',
+      ...keysOfTests,
+      ...env,
+    });
     platform = await createPlatform(
       config,
       createLog({ level: 'silent' }),
       { url, directUrl: url, embedded: false, close: leaveOpen },
-      { contracts: [greet, warm] },
+      { contracts: [greet, signUp, warm] },
     );
     server = await createServer(platform, options);
   });

@@ -3,6 +3,8 @@ import os from 'node:os';
 import path from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { useDatabase } from '../services/database.ts';
+import { RedisServer } from '../services/redis-server.ts';
+import { describeWithRedisProgram } from '../services/redis.ts';
 import { runTreadle } from './run-treadle.ts';
 
 const database = useDatabase();
@@ -25,9 +27,18 @@ describe('treadle check', () => {
   it('prints the configuration and connects', async () => {
     const { exitCode, stdout } = await runTreadle(['check'], { env: { DATABASE_URL: database.url } });
     expect(exitCode).toBe(0);
-    expect(stdout).toMatch(/database\.poolSize +20/);
+    expect(stdout).toMatch(/^DATABASE_POOL_SIZE +20$/m);
     expect(stdout).toMatch(/ok +DATABASE_URL: connected/);
     expect(stdout).toMatch(/ok +schema: up to date/);
+  });
+
+  it('says which variables it does not know, and what may have been meant', async () => {
+    const env = { DATABASE_URL: database.url, TREADLE_CONCURENCY: '5', REDIS_CAHCE_URL: '', TREADLE_COLOUR: 'red' };
+    const { exitCode, stdout } = await runTreadle(['check'], { env });
+    expect(exitCode).toBe(0);
+    expect(stdout).toMatch(/^unknown +TREADLE_CONCURENCY: .*did you mean TREADLE_CONCURRENCY\?$/m);
+    expect(stdout).toMatch(/^unknown +REDIS_CAHCE_URL: .*did you mean REDIS_CACHE_URL\?$/m);
+    expect(stdout).toMatch(/^unknown +TREADLE_COLOUR: Treadle reads no such variable$/m);
   });
 
   it('masks passwords', async () => {
@@ -85,9 +96,17 @@ describe('treadle check', () => {
 
   it('says that Redis does not answer', async () => {
     const env = { DATABASE_URL: database.url, REDIS_URL: `redis://127.0.0.1:${await closedPort()}` };
+    const { exitCode, stdout, stderr } = await runTreadle(['check'], { env });
+    expect([exitCode, stderr]).toEqual([1, '']);
+    expect(stdout).toMatch(/FAILED +REDIS_URL: REDIS_URL .*nothing listens there/);
+  });
+
+  it('names the variable of the Redis that does not answer', async () => {
+    const env = { DATABASE_URL: database.url, REDIS_CACHE_URL: `redis://127.0.0.1:${await closedPort()}` };
     const { exitCode, stdout } = await runTreadle(['check'], { env });
     expect(exitCode).toBe(1);
-    expect(stdout).toMatch(/FAILED +REDIS_URL: .*nothing listens there/);
+    expect(stdout).toMatch(/FAILED +REDIS_CACHE_URL: REDIS_CACHE_URL .*nothing listens there/);
+    expect(stdout).toMatch(/not set REDIS_URL/);
   });
 
   it('starts no embedded server', async () => {
@@ -95,6 +114,22 @@ describe('treadle check', () => {
     const { exitCode, stdout } = await runTreadle(['check'], { env: { TREADLE_DATA_DIR: dataDir } });
     expect(exitCode).toBe(0);
     expect(stdout).toMatch(/embedded Postgres: not running/);
+  });
+});
+
+describeWithRedisProgram('treadle check with Redis', (program) => {
+  it('says that a Redis for queues may evict, which is no failure', async () => {
+    const server = await RedisServer.start(program, { args: ['--maxmemory-policy', 'volatile-lru'] });
+    try {
+      const env = { DATABASE_URL: database.url, REDIS_URL: server.url };
+      const { exitCode, stdout } = await runTreadle(['check'], { env });
+      expect(exitCode).toBe(0);
+      expect(stdout).toMatch(/WARNING REDIS_URL: connected, but its maxmemory-policy is volatile-lru.* noeviction/);
+      const onPostgres = await runTreadle(['check'], { env: { ...env, TREADLE_QUEUE_BACKEND: 'postgres' } });
+      expect(onPostgres.stdout).toMatch(/ok +REDIS_URL: connected$/m);
+    } finally {
+      await server.stop();
+    }
   });
 });
 

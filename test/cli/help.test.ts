@@ -18,7 +18,7 @@ describe('help', () => {
     expect([exitCode, stderr]).toEqual([0, '']);
     const names = stdout.match(/(?<=^ {2})[a-z][a-z-]+(?= )/gm);
     expect(names?.join(' ')).toBe(
-      'dev start check migrate seed keys import search enqueue jobs dead-letters schedules health help',
+      'dev start check migrate seed keys import search enqueue jobs dead-letters schedules queues health help',
     );
   });
 
@@ -37,7 +37,20 @@ describe('help', () => {
   });
 });
 
+describe('a group of commands', () => {
+  it.each(['jobs', 'dead-letters', 'schedules', 'queues', 'keys', 'migrate'])('%s lists them', async (group) => {
+    const { exitCode, stdout, stderr } = await runTreadle([group]);
+    expect([exitCode, stderr]).toEqual([0, '']);
+    expect(stdout).toMatch(new RegExp(`^Usage: treadle ${group}[\\s\\S]*Commands:`));
+  });
+});
+
 describe('wrong arguments', () => {
+  it('are followed by what to type', async () => {
+    const { stderr } = await runTreadle(['jobs', 'show']);
+    expect(stderr).toContain('\nType: treadle jobs show [options] <id>\n');
+  });
+
   it.each([
     [['jbos'], /unknown command 'jbos'/],
     [['jobs', 'lst'], /unknown command 'lst'[\s\S]*list/],
@@ -53,7 +66,13 @@ describe('wrong arguments', () => {
     [['enqueue', 'some.job', '{}', '--run-at', 'tomorrow'], /a time such as/],
     [['enqueue', 'some.job', '{}', '--priority', '12'], /from 1 to 9/],
     [['dead-letters', 'redrive'], /say which dead letters, or --all/],
-    [['schedules', 'set', 'nightly', '--job', 'x'], /required option '--cron/],
+    [['dead-letters', 'list', '--payload', 'order'], /Must be a path and a value/],
+    [['dead-letters', 'redrive', '--all', '--rate', '5', '--limit', '1'], /cannot be used with option '--limit/],
+    [['schedules', 'put', 'nightly'], /required option '--job/],
+    [
+      ['schedules', 'put', 'x', '--job', 'x', '--every', '5', '--at', 'y'],
+      /'--every <seconds>' cannot be used with .*'--at/,
+    ],
     [['start'], /missing required argument 'role'/],
     [['start', 'cook'], /Allowed choices are api, worker, scheduler/],
     [['search', 'x', '--workspace', 'w', '--mode', 'psychic'], /keyword, semantic, hybrid/],

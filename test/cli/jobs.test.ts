@@ -68,6 +68,22 @@ describe('treadle enqueue', () => {
   });
 });
 
+describe('treadle enqueue, many changes', () => {
+  it('debounces and throttles by a deduplication key', async () => {
+    const key = ['--deduplication-key', 'paced'];
+    const first = await enqueue(...key, '--debounce', '3600', '--debounce-max', '7200');
+    expect(await enqueue(...key, '--debounce', '1.5')).toBe(first);
+    const [job] = await database.query<{ seconds: number }>(
+      'SELECT extract(epoch FROM due_at - now())::float8 AS seconds FROM treadle.jobs WHERE id = $1',
+      [first],
+    );
+    expect(job?.seconds).toBeLessThan(2);
+    const keyless = await treadle(['enqueue', 'maintenance.seed', '{}', '--throttle', '60']);
+    expect(keyless.exitCode).toBe(1);
+    expect(keyless.stderr).toContain('options.throttleMs: needs options.deduplicationKey');
+  });
+});
+
 describe('treadle jobs', () => {
   it('lists by filter, a page at a time', async () => {
     for (const key of ['p1', 'p2', 'p3'])
@@ -114,6 +130,23 @@ describe('treadle jobs', () => {
   });
 });
 
+describe('treadle queues', () => {
+  it('lists, pauses and resumes', async () => {
+    const waiting = async () =>
+      (
+        JSON.parse((await treadle(['queues', 'list', '--json'])).stdout) as {
+          items: { name: string; paused: boolean }[];
+        }
+      ).items.find(({ name }) => name === 'embeddings');
+    expect(await waiting()).toMatchObject({ paused: false, counts: { active: 0 } });
+    expect((await treadle(['queues', 'pause', 'embeddings'])).stdout).toBe('The queue embeddings is paused.\n');
+    expect((await treadle(['queues', 'list'])).stdout).toMatch(/^embeddings \(paused\) +\d/m);
+    expect((await treadle(['queues', 'resume', 'embeddings'])).exitCode).toBe(0);
+    expect(await waiting()).toMatchObject({ paused: false });
+    expect((await treadle(['queues', 'pause', 'nowhere'])).stderr).toMatch(/^treadle: queue "nowhere" does not exist/);
+  });
+});
+
 describe('treadle dead-letters', () => {
   it('lists what failed for good and puts it back to work', async () => {
     const id = await enqueue('--delay', '3600', '--deduplication-key', 'dead');
@@ -130,6 +163,11 @@ describe('treadle dead-letters', () => {
     expect((await treadle(['dead-letters', 'list', '--error-code', 'OTHER'])).stdout).toBe(
       'There are no such dead letters.\n',
     );
+    expect((await treadle(['dead-letters', 'list', '--payload', 'no.such=7', '--tag', 'x'])).stdout).toBe(
+      'There are no such dead letters.\n',
+    );
+    const slowly = await treadle(['dead-letters', 'redrive', '--id', id, '--rate', '5']);
+    expect(slowly.stdout).toMatch(/^The job [0-9a-f-]{36} waits until a worker runs for the queue maintenance/);
     const redriven = await treadle(['dead-letters', 'redrive', '--id', id, '--json']);
     expect(JSON.parse(redriven.stdout)).toEqual({ redriven: 1 });
     expect((await treadle(['dead-letters', 'redrive', '--all'])).stdout).toBe('0 dead letters are back at work.\n');
@@ -137,27 +175,41 @@ describe('treadle dead-letters', () => {
 });
 
 describe('treadle schedules', () => {
-  it('sets, lists, pauses and removes', async () => {
-    const set = ['schedules', 'set', 'nightly', '--job', 'embeddings.backfill', '--cron', '0 2 * * *'];
-    const made = await treadle([...set, '--time-zone', 'Europe/Berlin']);
+  it('puts, lists, pauses, resumes and removes', async () => {
+    const put = ['schedules', 'put', 'nightly', '--job', 'embeddings.backfill', '--cron', '0 2 * * *'];
+    const made = await treadle([...put, '--time-zone', 'Europe/Berlin']);
     expect(made.stdout).toMatch(/^Schedule nightly is set; it runs next at \d{4}-.*Z\.\n$/);
     const listed = JSON.parse((await treadle(['schedules', 'list', '--json'])).stdout) as { items: { name: string }[] };
     expect(listed.items.find(({ name }) => name === 'nightly')).toMatchObject({
       jobName: 'embeddings.backfill',
       cron: '0 2 * * *',
       timeZone: 'Europe/Berlin',
+      misfire: 'once',
       paused: false,
     });
-    expect((await treadle([...set, '--paused'])).stdout).toBe('Schedule nightly is set, and paused.\n');
+    expect((await treadle([...put, '--paused'])).stdout).toBe('Schedule nightly is set; it is paused.\n');
+    expect((await treadle(['schedules', 'resume', 'nightly'])).stdout).toMatch(/is resumed; it runs next at /);
+    expect((await treadle(['schedules', 'pause', 'nightly'])).stdout).toBe('Schedule nightly is paused.\n');
     expect((await treadle(['schedules', 'list'])).stdout).toMatch(/^nightly .*paused$/m);
     expect((await treadle(['schedules', 'remove', 'nightly'])).exitCode).toBe(0);
     expect((await treadle(['schedules', 'remove', 'nightly'])).stderr).toMatch(/"nightly" does not exist/);
   });
 
+  it('shows when one fires next, runs it by hand, and shows what it did', async () => {
+    const put = ['schedules', 'put', 'often', '--job', 'embeddings.backfill', '--every', '90'];
+    expect((await treadle([...put, '--anchor', '2026-01-01T00:00:07Z'])).exitCode).toBe(0);
+    const next = await treadle(['schedules', 'next', 'often', '--limit', '3']);
+    expect(next.stdout).toMatch(/^(?:\d{4}-\d\d-\d\d \d\d:\d\d:[03]7Z\n){3}$/);
+    const run = await treadle(['schedules', 'run', 'often', '--json']);
+    const { id } = JSON.parse(run.stdout) as { id: string };
+    const history = await treadle(['schedules', 'history', 'often']);
+    expect(history.stdout).toMatch(new RegExp(`^\\d{4}-.*Z +by hand +${id} +(?:accepted|delayed)$`, 'm'));
+  });
+
   it('names every fault of a schedule', async () => {
     const { exitCode, stderr } = await treadle([
       'schedules',
-      'set',
+      'put',
       'bad',
       '--job',
       'no.job',
@@ -168,5 +220,34 @@ describe('treadle schedules', () => {
     ]);
     expect(exitCode).toBe(1);
     for (const path of ['jobName', 'cron', 'timeZone']) expect(stderr).toContain(`  ${path}: `);
+  });
+});
+
+describe('treadle queues limit', () => {
+  it('shows and sets limits of a queue, each tenant and one, and takes them back', async () => {
+    const limit = async (...args: string[]) => (await treadle(['queues', 'limit', 'default', ...args])).stdout;
+    expect(await limit()).toMatch(/the queue +none\n *each tenant +none/);
+    expect(await limit('--rate', '600/60')).toMatch(/the queue +600 in 1 min/);
+    await limit('--each-tenant', '--concurrency', '5');
+    expect(await limit('--tenant', 'acme', '--weight', '2.5')).toMatch(
+      /each tenant +5 at once\n *tenant acme +weight 2\.5/,
+    );
+    for (const whose of [[], ['--each-tenant'], ['--tenant', 'acme']]) await limit(...whose, '--reset');
+    expect(await database.query('SELECT FROM treadle.limits')).toEqual([]);
+  });
+
+  it('says what is wrong', async () => {
+    expect(await treadle(['queues', 'limit', 'default', '--rate', 'fast'])).toMatchObject({
+      exitCode: 2,
+      stderr: expect.stringContaining('such as 600/60'),
+    });
+    expect(await treadle(['queues', 'limit', 'default', '--tenant', 'a', '--weight', 'much'])).toMatchObject({
+      exitCode: 1,
+      stderr: expect.stringContaining('weight'),
+    });
+    expect(await treadle(['queues', 'limit', 'no-such'])).toMatchObject({
+      exitCode: 1,
+      stderr: expect.stringContaining('no-such'),
+    });
   });
 });

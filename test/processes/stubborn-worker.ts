@@ -13,7 +13,7 @@ import { startWorker } from '../../src/workers/worker.ts';
 
 // A worker, and with SCHEDULER=1 a scheduler, of the queue `things` with a lock of two seconds. The job `things.work` notes
 // in the table `runs` that it started, goes on for `ms` whatever its signal says, and answers the name of the process;
-// `things.effect` writes `n` to the table `effects` in the transaction that completes it.
+// `things.effect` writes `n` to the table `effects` in the transaction that completes it; `things.careful` does so slowly.
 const name = process.argv[2] ?? '';
 const config = loadConfig(process.env);
 const log = createLog({ level: config.logLevel });
@@ -21,11 +21,16 @@ const shutdown = new Shutdown({ log, graceMs: config.shutdownGraceMs });
 const url = config.database.url ?? '';
 const work = defineJob({ name: 'things.work', queue: 'things', payload: z.object({ ms: z.number() }), attempts: 1 });
 const effect = defineJob({ name: 'things.effect', queue: 'things', payload: z.object({ n: z.number() }) });
+const careful = defineJob({
+  name: 'things.careful',
+  queue: 'things',
+  payload: z.object({ beforeMs: z.number(), afterMs: z.number() }),
+});
 const platform = await createPlatform(
   config,
   log,
   { url, directUrl: url, embedded: false, close: () => Promise.resolve() },
-  { contracts: [work, effect], queues: [defineQueue({ name: 'things', lockMs: 2_000 })] },
+  { contracts: [work, effect, careful], queues: [defineQueue({ name: 'things', lockMs: 2_000 })] },
 );
 shutdown.onClose('platform', () => platform.close());
 if (process.env['SCHEDULER'] === '1') {
@@ -39,6 +44,18 @@ const handlers = [
     await delay(ms);
     console.log('handler ended');
     return completed(name);
+  }),
+  handle(careful, async ({ payload: { beforeMs, afterMs }, completeIn }) => {
+    const outcome = await platform.postgres
+      .transaction(async (tx) => {
+        await tx.query('INSERT INTO effects (n) VALUES (1)');
+        console.log('inserted');
+        await delay(beforeMs);
+        return completeIn(tx, name);
+      })
+      .finally(() => console.log('over'));
+    await delay(afterMs);
+    return outcome;
   }),
   handle(effect, async ({ payload: { n }, completeIn }) => {
     await delay(5);

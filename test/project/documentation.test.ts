@@ -6,8 +6,11 @@ import { createProgram } from '../../src/cli/program.ts';
 import { readProjectFile } from './read-project-file.ts';
 
 const root = path.join(import.meta.dirname, '../..');
+const examples = (await readdir(path.join(root, 'examples'))).map((name) => path.join('examples', name, 'README.md'));
 const inDocs = (await readdir(path.join(root, 'docs'), { recursive: true })).map((file) => path.join('docs', file));
-const pages = [...inDocs, 'README.md'].filter((file) => file.endsWith('.md') && existsSync(path.join(root, file)));
+const pages = [...inDocs, ...examples, 'README.md'].filter(
+  (file) => file.endsWith('.md') && existsSync(path.join(root, file)),
+);
 
 /** A heading as GitHub turns it into an anchor. */
 const anchorOf = (heading: string): string =>

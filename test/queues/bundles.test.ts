@@ -142,7 +142,7 @@ const suite = (redis?: TestRedis): void => {
   });
 
   test('a bundle about which the ledger could not answer is not lost: its jobs run once its lock has run out', async () => {
-    const { config, log, postgres, queues, transports } = treadle.platform;
+    const { config, log, loops, postgres, queues, transports } = treadle.platform;
     ran.length = 0;
     const ids = await relayTogether(alone, [41, 42], 'unanswered.0');
     const ledger = new LedgerBundles(postgres, transports, log);
@@ -153,8 +153,13 @@ const suite = (redis?: TestRedis): void => {
       close: () => ledger.close(),
     };
     const deaf = new BullConsumer(
-      { connection: await transports.bull(), bundles, log },
-      { ...unattended, queue: 'alone', run: () => Promise.reject(new Error('nothing was admitted')) },
+      { connection: await transports.bull(), bundles, loops, log },
+      {
+        ...unattended,
+        queue: 'alone',
+        runsTogether: () => false,
+        run: () => Promise.reject(new Error('nothing was admitted')),
+      },
     );
     await queues.resume('alone');
     await expect.poll(() => asked, { timeout: 10_000 }).toEqual(['unanswered.0']);

@@ -6,7 +6,14 @@ import { defineQueue } from '../../src/queues/define-queue.ts';
 import { handle } from '../../src/queues/handle.ts';
 import type { JobRecord } from '../../src/queues/ledger/job-record.ts';
 import { completed, deferred, permanent, rateLimited, retryable } from '../../src/queues/outcome.ts';
-import { describeWithRedis, useRedis, type TestRedis } from '../services/redis.ts';
+import { smallestAcl } from '../services/redis-acl.ts';
+import {
+  describeWithRedis,
+  describeWithRedisProgram,
+  useRedis,
+  useRedisCluster,
+  type TestRedis,
+} from '../services/redis.ts';
 import { useDatabase } from '../services/database.ts';
 import { useTreadle } from './use-treadle.ts';
 
@@ -33,7 +40,7 @@ const direct = defineJob({
 });
 const contracts = [echo, flaky, hopeless, invalid, limited, later, slow, endless, latest, effect, direct];
 
-const suite = (redis?: TestRedis): void => {
+const suite = (redis?: Pick<TestRedis, 'url'>): void => {
   const database = useDatabase();
   const seen: { job: string; n: number; attempt: number; text: string | undefined }[] = [];
   const note = (context: { job: { name: string; attempt: number }; payload: z.output<typeof payload> }): number =>
@@ -321,4 +328,7 @@ describe('BullMQ on Postgres', () => {
 });
 describeWithRedis('BullMQ on Redis', () => {
   suite(useRedis());
+});
+describeWithRedisProgram('BullMQ on a Redis Cluster, as a user who may do little else', (program) => {
+  suite(useRedisCluster(program, smallestAcl));
 });

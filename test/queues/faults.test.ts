@@ -109,10 +109,23 @@ const suite = (redis?: TestRedis, extra?: (running: Running) => void): void => {
       [id, await (await transports.of('things')).epoch()],
     );
     await queues.resume('things');
-    const reconciler = new Reconciler(postgres, await transports.all(), createLog({ level: 'silent' }));
+    const reconciler = new Reconciler({
+      postgres,
+      transports: await transports.all(),
+      log: createLog({ level: 'silent' }),
+      cancelChildren: (parent) => treadle.platform.jobs.cancelChildren(parent),
+    });
     expect(await reconciler.reconcile()).toBe(1);
     expect(await jobs.wait(id, 10_000)).toMatchObject({ state: 'completed' });
     expect(await reconciler.reconcile()).toBe(0);
+  });
+
+  test('a job that came back from its queue in the middle of its cancellation ends', async () => {
+    const { platform } = treadle;
+    const { id } = await platform.enqueuer.enqueue(count, { n: 2_002 }, { delayMs: 60_000 });
+    await database.query('UPDATE treadle.jobs SET cancel_requested = true WHERE id = $1', [id]);
+    await (await platform.reconciler()).reconcile();
+    expect(await platform.jobs.find(id)).toMatchObject({ state: 'cancelled' });
   });
 
   test('a job that its queue lost is found beside a newer change of the same thing', async () => {
@@ -125,7 +138,12 @@ const suite = (redis?: TestRedis, extra?: (running: Running) => void): void => {
     );
     const newer = await enqueuer.enqueue(latest, { key: 'lost', text: 'second' });
     expect(newer.id).not.toBe(lost.id);
-    const reconciler = new Reconciler(postgres, await transports.all(), createLog({ level: 'silent' }));
+    const reconciler = new Reconciler({
+      postgres,
+      transports: await transports.all(),
+      log: createLog({ level: 'silent' }),
+      cancelChildren: (parent) => treadle.platform.jobs.cancelChildren(parent),
+    });
     expect(await reconciler.reconcile()).toBe(1);
     await queues.resume('things');
     for (const { id } of [lost, newer]) expect(await jobs.wait(id, 10_000)).toMatchObject({ state: 'completed' });
@@ -169,6 +187,30 @@ const flushed =
       expect(new Set(ran).size).toBe(400);
       const summary = (await queues.list()).find(({ name }) => name === 'things');
       expect(summary?.counts).toMatchObject({ completed: 400, dead: 0 });
+    });
+
+    test('what a failover lost of the last second is found when Redis is back, however long the job may run', async () => {
+      const { enqueuer, queues, transports, postgres, jobs } = treadle.platform;
+      await queues.pause('things');
+      const { id } = await enqueuer.enqueue(count, { n: 2_001 });
+      const things = await transports.of('things');
+      await postgres.query(
+        `UPDATE treadle.jobs SET state = 'waiting', relayed_at = now() - interval '10 seconds', relay_epoch = $2 WHERE id = $1`,
+        [id, await things.epoch()],
+      );
+      const reconciler = new Reconciler({
+        postgres,
+        transports: await transports.all(),
+        log: createLog({ level: 'silent' }),
+        cancelChildren: (parent) => jobs.cancelChildren(parent),
+      });
+      expect(await reconciler.reconcile()).toBe(0);
+      const before = things.outages();
+      await redis.client.client('KILL', 'TYPE', 'NORMAL', 'SKIPME', 'YES');
+      await expect.poll(() => things.outages(), { timeout: 10_000 }).toBeGreaterThan(before);
+      expect(await reconciler.reconcile()).toBe(1);
+      await queues.resume('things');
+      expect(await jobs.wait(id, 10_000)).toMatchObject({ state: 'completed' });
     });
   };
 

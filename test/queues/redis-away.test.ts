@@ -34,9 +34,6 @@ describeWithRedis('Redis away and back', () => {
       get url() {
         return proxy.url;
       },
-      get client() {
-        return redis.client;
-      },
     },
     contracts: [effect, latest, tidy],
     queues: [defineQueue({ name: 'things', concurrency: 4, lockMs: 4_000 })],

@@ -38,7 +38,6 @@ test('SQL enqueues with the defaults of the contract', async () => {
 });
 
 test('SQL enqueues with every option', async () => {
-  const parent = '01920000-0000-7000-8000-000000000000';
   const options = {
     priority: 1,
     tenant: 't',
@@ -46,7 +45,6 @@ test('SQL enqueues with every option', async () => {
     attempts: 9,
     timeoutMs: 5,
     deduplicationKey: 'k',
-    parent,
   };
   expect(await jobOf(await enqueue('things.plain', {}, { ...options, delayMs: 60_000 }))).toMatchObject({
     state: 'delayed',
@@ -56,8 +54,9 @@ test('SQL enqueues with every option', async () => {
     attempts_allowed: 9,
     timeout_ms: 5,
     deduplication_key: 'k',
-    parent_id: parent,
   });
+  const parent = await enqueue('things.plain', {});
+  expect(await jobOf(await enqueue('things.plain', {}, { parent }))).toMatchObject({ parent_id: parent });
   const runAt = new Date(Date.now() + 3_600_000);
   expect(await jobOf(await enqueue('things.plain', {}, { runAt }))).toMatchObject({ state: 'delayed', due_at: runAt });
   expect(await jobOf(await enqueue('things.plain', {}, { delayMs: 0 }))).toMatchObject({ state: 'accepted' });
@@ -81,6 +80,31 @@ test('an idempotency key answers the job of its first use, also where that joine
   expect(await enqueue('things.latest', { c: 'joined' }, { idempotencyKey: 'joined' })).toBe(waiting);
 });
 
+test('an option that is null is as if it were not given', async () => {
+  const nothing = { tenant: null, tags: null, parent: null, idempotencyKey: null, debounceMs: null, delayMs: 5_000 };
+  expect(await jobOf(await enqueue('things.plain', {}, nothing))).toMatchObject({ state: 'delayed', tenant: '' });
+});
+
+test.for<[object, string]>([
+  [{ delayMs: '5' }, 'delayMs must be a number'],
+  [{ debounceMs: 1.5 }, 'debounceMs must be a whole number from 0 to 31622400000'],
+  [
+    { attempts: 1001, timeoutMs: 0 },
+    'attempts must be a whole number from 1 to 1000; timeoutMs must be a whole number',
+  ],
+  [{ tags: [null] }, 'tags must be at most 50 texts'],
+  [{ tags: [''] }, 'tags must be at most 50 texts'],
+  [{ runAt: 'infinity' }, 'runAt must be a time'],
+  [{ runAt: '-infinity' }, 'runAt must be a time'],
+  [{ runAt: '294000-01-01T00:00:00Z' }, 'runAt must be a time'],
+  [{ runAt: 'soon' }, 'runAt must be a time'],
+  [{ tenant: 'x'.repeat(201) }, 'tenant must be at most 200 characters'],
+  [{ deduplicationKey: '' }, 'deduplicationKey must be from 1 to 500 characters'],
+  [{ parent: 'mother' }, 'parent must be the id of a job'],
+])('SQL names what is wrong with %j', async ([options, message]) => {
+  await expect(enqueue('things.plain', {}, options)).rejects.toThrow(`treadle.enqueue: ${message}`);
+});
+
 test.for<[string, string, unknown, unknown]>([
   ['an unknown name', 'things.unheard', {}, {}],
   ['an unknown option', 'things.plain', {}, { delay: 5 }],
@@ -92,6 +116,7 @@ test.for<[string, string, unknown, unknown]>([
   ['priority 0', 'things.plain', {}, { priority: 0 }],
   ['priority 10', 'things.plain', {}, { priority: 10 }],
   ['no attempts', 'things.plain', {}, { attempts: 0 }],
+  ['a tenant that is too long', 'things.plain', { workspaceId: 'x'.repeat(201) }, {}],
   ['no time', 'things.plain', {}, { timeoutMs: 0 }],
   ['tags that are no list', 'things.plain', {}, { tags: 'a' }],
   ['a parent that is no id', 'things.plain', {}, { parent: 'mother' }],

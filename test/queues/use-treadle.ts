@@ -1,10 +1,11 @@
 import { afterAll, beforeAll } from 'vitest';
 import { loadConfig } from '../../src/lib/config/load-config.ts';
+import type { LoopWatch } from '../../src/lib/health/loop-watch.ts';
 import { createLog } from '../../src/lib/log/create-log.ts';
 import { createPlatform, type Platform } from '../../src/platform.ts';
 import type { JobContract } from '../../src/queues/define-job.ts';
 import type { QueueDefinition } from '../../src/queues/define-queue.ts';
-import type { JobHandler } from '../../src/queues/handle.ts';
+import type { AnyHandler } from '../../src/queues/handle.ts';
 import { startScheduler } from '../../src/workers/scheduler.ts';
 import { startWorker } from '../../src/workers/worker.ts';
 import type { RunningRole } from '../../src/workers/running-role.ts';
@@ -12,13 +13,14 @@ import type { TestDatabase } from '../services/database.ts';
 import type { TestRedis } from '../services/redis.ts';
 
 export interface TreadleOptions {
-  readonly database: TestDatabase;
+  readonly database: Pick<TestDatabase, 'url'>;
   /** Given: BullMQ on Redis; else on Postgres. */
-  readonly redis?: TestRedis;
+  readonly redis?: Pick<TestRedis, 'url'>;
   readonly contracts: readonly JobContract[];
   readonly queues?: readonly QueueDefinition[];
-  readonly handlers: readonly JobHandler[];
+  readonly handlers: readonly AnyHandler[];
   readonly env?: Readonly<Record<string, string>>;
+  readonly loops?: LoopWatch;
 }
 
 export interface TestTreadle {
@@ -51,6 +53,7 @@ export const useTreadle = (options: TreadleOptions): TestTreadle => {
     platform = await createPlatform(config, log, database, {
       contracts: options.contracts,
       queues: options.queues ?? [],
+      ...(options.loops ? { loops: options.loops } : {}),
     });
     scheduler = await startScheduler(platform, { schedules: [] });
     worker = await openWorker();

@@ -1,6 +1,7 @@
 import type { TestProject } from 'vitest/node';
 import { findPostgres } from './postgres-service.ts';
-import { findRedis, type RedisSource } from './redis-service.ts';
+import { findRedisProgram } from './redis-program.ts';
+import { findRedis, missingProgram, type RedisSource } from './redis-service.ts';
 import { createTemplate, dropDatabase } from './template-database.ts';
 
 declare module 'vitest' {
@@ -9,6 +10,8 @@ declare module 'vitest' {
     postgres: { readonly url: string; readonly template: string };
     /** Undefined where there is none. */
     redis: RedisSource | undefined;
+    /** The redis-server of this machine, for tests that start several or kill them. */
+    redisProgram: string | undefined;
     /** By service: the line that would provide it. */
     missing: Readonly<Record<string, string>>;
   }
@@ -41,6 +44,9 @@ export default async function setup(project: TestProject): Promise<() => Promise
       project.provide('redis', redis.source);
       console.log(`[services] Redis: ${redis.source.origin}`);
     }
+    const found = await findRedisProgram();
+    if (found) project.provide('redisProgram', found.program);
+    else missing['redis-server'] = missingProgram;
     for (const service of Object.keys(missing)) console.log(`[services] ${service}: none (see the end of this run)`);
     project.provide('missing', missing);
     refuseInCi(missing);

@@ -12,6 +12,10 @@ export interface FoundRedis {
   stop(): Promise<void>;
 }
 
+/** What tests that start servers of their own lack where there is no program. */
+export const missingProgram =
+  'no redis-server on the path, and no Maven to get one.\n    apt-get install redis-server (or: brew install redis)';
+
 const nothingToStop = (): Promise<void> => Promise.resolve();
 
 /** REDIS_URL, else a redis-server program, else Docker. */

@@ -1,5 +1,6 @@
 import { Redis } from 'ioredis';
 import { afterAll, beforeAll, describe, inject } from 'vitest';
+import { RedisCluster } from './redis-cluster.ts';
 import { RedisServer } from './redis-server.ts';
 
 export interface TestRedis {
@@ -16,6 +17,17 @@ const redisMark = '[redis]';
 export const describeWithRedis = (name: string, fn: () => void): void => {
   describe.runIf(inject('redis') !== undefined)(`${name} ${redisMark}`, () => {
     fn();
+  });
+};
+
+/** Marks the tests that need the program, because they kill servers, or start several. */
+const programMark = '[redis-server]';
+
+/** A describe block that gets the redis-server program of this machine, and is reported at the end where there is none. */
+export const describeWithRedisProgram = (name: string, fn: (program: string) => void): void => {
+  const program = inject('redisProgram');
+  describe.runIf(program !== undefined)(`${name} ${programMark}`, () => {
+    fn(program ?? '');
   });
 };
 
@@ -67,7 +79,9 @@ const othersConnected = async (client: Redis, url: string): Promise<readonly str
     const list = String(await client.client('LIST'))
       .trim()
       .split('\n');
-    const others = list.filter((line) => line.includes(` db=${database} `) && !line.startsWith(`id=${own} `));
+    // A replica lists its master as well, and a master its replicas (flags M and S).
+    const clients = list.filter((line) => !/ flags=[^ ]*[MS]/.test(line));
+    const others = clients.filter((line) => line.includes(` db=${database} `) && !line.startsWith(`id=${own} `));
     if (others.length === 0 || Date.now() > deadline) return others;
     await new Promise((resolve) => setTimeout(resolve, 50));
   }
@@ -103,6 +117,59 @@ export const useRedis = (): TestRedis => {
     },
     get client() {
       return clientOf(ready(running).url);
+    },
+  };
+};
+
+export interface TestCluster {
+  /** With the user, where one was asked for. Readable from `beforeAll` on. */
+  readonly url: string;
+  readonly cluster: RedisCluster;
+}
+
+/**
+ * Gives the describe block a Cluster of three nodes. With `acl` its URL names a user who may do only that; what the nodes
+ * refused to that user, and connections that are still open afterwards, fail the run.
+ */
+export const useRedisCluster = (program: string, acl: readonly string[] = []): TestCluster => {
+  let cluster: RedisCluster | undefined;
+  const askAll = async (work: (client: Redis, url: string) => Promise<void>): Promise<void> => {
+    for (const node of cluster?.nodes ?? []) {
+      if (!node.answers) continue;
+      const client = new Redis(node.url, { maxRetriesPerRequest: 1 });
+      try {
+        await work(client, node.url);
+      } finally {
+        client.disconnect();
+      }
+    }
+  };
+  beforeAll(async () => {
+    cluster = await RedisCluster.start(program);
+    if (acl.length > 0)
+      await askAll(async (client) => void (await client.acl('SETUSER', 'app', 'on', '>pass', ...acl)));
+  });
+  afterAll(async () => {
+    try {
+      await askAll(async (client, url) => {
+        const left = await othersConnected(client, url);
+        if (left.length > 0) throw new Error(`left connected to the Cluster:\n${left.join('\n')}`);
+        if (acl.length === 0) return;
+        const refused: unknown = await client.acl('LOG');
+        if (!Array.isArray(refused) || refused.length > 0)
+          throw new Error(`refused to the user: ${JSON.stringify(refused)}`);
+      });
+    } finally {
+      await cluster?.stop();
+    }
+  });
+  return {
+    get url() {
+      const { url } = ready(cluster);
+      return acl.length > 0 ? url.replaceAll('redis://', 'redis://app:pass@') : url;
+    },
+    get cluster() {
+      return ready(cluster);
     },
   };
 };

@@ -6,6 +6,7 @@ export class TcpProxy {
   readonly #target: URL;
   readonly #sockets = new Set<net.Socket>();
   #port = 0;
+  #frozen = false;
   #server: net.Server | undefined;
 
   /** `url` is the server's; see {@link url} for the proxy's. */
@@ -36,6 +37,7 @@ export class TcpProxy {
           to.destroy();
         });
         from.pipe(to);
+        if (this.#frozen) from.pause();
       }
     });
     server.listen(this.#port, '127.0.0.1');
@@ -43,6 +45,18 @@ export class TcpProxy {
     const address = server.address();
     if (address !== null && typeof address === 'object') this.#port = address.port;
     this.#server = server;
+  }
+
+  /** Lets nothing through any more, in connections old and new, and keeps them: as a server does that hangs. */
+  freeze(): void {
+    this.#frozen = true;
+    for (const socket of this.#sockets) socket.pause();
+  }
+
+  /** Goes on where it was frozen. */
+  thaw(): void {
+    this.#frozen = false;
+    for (const socket of this.#sockets) socket.resume();
   }
 
   /** Cuts every connection and refuses new ones. */

@@ -5,7 +5,7 @@ import type { KeyService } from '../../domain/access/service.ts';
 import { may, type Principal } from '../../domain/access/types.ts';
 import { AppError } from '../../lib/errors/app-error.ts';
 import type { FailureLimit } from './failure-limit.ts';
-import { checkLocalRequest, checkSameOrigin, isLoopbackHost } from './loopback.ts';
+import { checkLocalRequest, checkSameOrigin, isLoopbackHost } from '../../lib/http/loopback.ts';
 import type { RouteAccess } from './route-access.ts';
 
 export const loginCookie = 'treadle_login';

@@ -1,7 +1,7 @@
 import type { KeyService } from '../../domain/access/service.ts';
 import { AppError } from '../../lib/errors/app-error.ts';
 import { codeOf } from '../../lib/errors/classify.ts';
-import { isLoopbackHost } from './loopback.ts';
+import { isLoopbackHost } from '../../lib/http/loopback.ts';
 
 const refuse = (variable: string, message: string, cause?: unknown): AppError =>
   new AppError('CONFIGURATION_ERROR', `${variable} ${message}`, { faults: [{ variable, message }] }, { cause });

@@ -71,7 +71,7 @@ export class BoardJob implements QueueJob {
       delay: this.#delayMs(),
       failedReason: failedReason(job),
       stacktrace: stackTraces(job),
-      data: job.payload,
+      data: job.payload ?? 'larger than 64 kB: open the job to see it',
       returnvalue: job.result ?? null,
       opts: {
         state: job.state,

@@ -8,8 +8,8 @@ type BoardSchedule = Omit<AppJobScheduler, 'queueName'>;
 const toBoard = (schedule: Schedule): BoardSchedule => ({
   id: schedule.name,
   name: schedule.jobName,
-  pattern: schedule.cron,
-  tz: schedule.timeZone,
+  ...(schedule.cron === null ? {} : { pattern: schedule.cron, tz: schedule.timeZone }),
+  ...(schedule.everyMs === null ? {} : { every: schedule.everyMs }),
   ...(schedule.nextFireAt === null ? {} : { next: schedule.nextFireAt.getTime() }),
   ...(schedule.lastFireAt === null ? {} : { lastRun: schedule.lastFireAt.getTime() }),
   template: { data: schedule.payload, opts: { ...schedule.options } },
@@ -17,9 +17,9 @@ const toBoard = (schedule: Schedule): BoardSchedule => ({
 
 /** The schedules of a queue: those whose job goes into it. */
 export class BoardSchedules {
-  readonly #platform: Pick<Platform, 'schedules' | 'enqueuer' | 'registry'>;
+  readonly #platform: Pick<Platform, 'schedules' | 'registry'>;
 
-  constructor(platform: Pick<Platform, 'schedules' | 'enqueuer' | 'registry'>) {
+  constructor(platform: Pick<Platform, 'schedules' | 'registry'>) {
     this.#platform = platform;
   }
 
@@ -28,21 +28,13 @@ export class BoardSchedules {
     return (await schedules.list()).filter(({ jobName }) => registry.find(jobName)?.queue === queue).map(toBoard);
   }
 
-  async update(name: string, { pattern, tz }: JobSchedulerRepeatOptions): Promise<JobSchedulerUpdateResult> {
+  async update(name: string, { pattern, every, tz }: JobSchedulerRepeatOptions): Promise<JobSchedulerUpdateResult> {
     const known = await this.#platform.schedules.find(name);
     if (!known) return 'not-found';
-    if (pattern === undefined) return 'invalid-schedule';
     const { jobName, payload, options, misfire, paused } = known;
+    const times = pattern === undefined ? { everyMs: every } : { cron: pattern, timeZone: tz ?? known.timeZone };
     try {
-      await this.#platform.schedules.put(name, {
-        jobName,
-        payload,
-        options,
-        misfire,
-        paused,
-        cron: pattern,
-        timeZone: tz ?? known.timeZone,
-      });
+      await this.#platform.schedules.put(name, { jobName, payload, options, misfire, paused, ...times });
       return 'updated';
     } catch (error) {
       if (error instanceof AppError && error.code === 'VALIDATION_ERROR') return 'invalid-schedule';
@@ -56,9 +48,9 @@ export class BoardSchedules {
     return true;
   }
 
-  /** Enqueues the schedule's job once, now. */
+  /** Makes the schedule's job once, now. */
   async runNow(name: string): Promise<AcceptedJob | undefined> {
-    const known = await this.#platform.schedules.find(name);
-    return known && this.#platform.enqueuer.enqueueByName({ name: known.jobName, payload: known.payload });
+    const { schedules } = this.#platform;
+    return (await schedules.find(name)) && schedules.run(name);
   }
 }

@@ -18,7 +18,7 @@ import type { JobState } from '../../queues/ledger/job-record.ts';
 import type { Platform } from '../../platform.ts';
 import { BoardJob } from './board-job.ts';
 import { BoardSchedules } from './board-schedules.ts';
-import { serverStats, workersOf } from './board-server.ts';
+import { workersOf } from './board-server.ts';
 import type { BoardEntry, BoardSource } from './board-source.ts';
 import { boardStatuses, isBoardStatus, statesOf } from './board-status.ts';
 import { removeOld } from './clean-jobs.ts';
@@ -152,7 +152,7 @@ export class TreadleQueueAdapter extends BaseAdapter {
   }
 
   override getDatastoreStats(): Promise<RedisStats | null> {
-    return serverStats(this.#platform.postgres);
+    return Promise.resolve(null);
   }
 
   override async getJobSchedulers(): Promise<Omit<AppJobScheduler, 'queueName'>[]> {

@@ -5,7 +5,7 @@ import type { KeyService } from '../../domain/access/service.ts';
 import { AppError } from '../../lib/errors/app-error.ts';
 import { loginCookie } from '../access/authenticate.ts';
 import type { FailureLimit } from '../access/failure-limit.ts';
-import { checkSameOrigin } from '../access/loopback.ts';
+import { checkSameOrigin } from '../../lib/http/loopback.ts';
 import { principalOf } from '../access/principal-of.ts';
 import { openAccess, signedIn } from '../access/route-access.ts';
 import type { Api } from '../api.ts';

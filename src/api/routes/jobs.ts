@@ -101,6 +101,7 @@ const addReadRoutes = (app: Api, { platform }: RouteParts): void => {
         name: z.string().max(200).optional(),
         tag: z.string().max(100).optional(),
         tenant: z.string().max(200).optional(),
+        parent: z.uuid().optional().describe('The children of this job'),
       }),
       response: { 200: pageOf(job) },
     },

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import type { EnqueueOptions } from '../../queues/ports.ts';
+import type { ChildFailurePolicy } from '../../queues/outcome.ts';
 import { jobStates } from '../../queues/ledger/job-record.ts';
 
 export const jobState = z.enum(jobStates);
@@ -16,7 +17,10 @@ export const job = z
     state: jobState,
     priority: z.number().describe('1 first … 9 last'),
     tenant: z.string(),
-    payload: z.record(z.string(), z.unknown()),
+    payload: z
+      .record(z.string(), z.unknown())
+      .nullable()
+      .describe('Null in lists and events when it is larger than 64 kB: ask for the job itself'),
     tags: z.array(z.string()).readonly(),
     attemptsAllowed: z.number(),
     attemptsMade: z.number(),
@@ -35,6 +39,10 @@ export const job = z
       .readonly(),
     result: z.unknown(),
     error: jobError.nullable(),
+    children: z
+      .object({ total: z.number(), open: z.number(), failed: z.number() })
+      .nullable()
+      .describe('Null when it has none; failed: of those added since it last waited for any'),
   })
   .meta({ id: 'Job' });
 
@@ -54,5 +62,24 @@ export const enqueueBody = z.strictObject({
   payload: z.record(z.string(), z.unknown()).describe('What the job works on; each job has its own shape'),
   options: looseEnqueueOptions.exactOptional(),
 });
+
+/** A job of a flow, and those it waits for. */
+export interface FlowRequest {
+  readonly name: string;
+  readonly payload: Readonly<Record<string, unknown>>;
+  readonly options?: EnqueueOptions;
+  readonly onChildFailure?: ChildFailurePolicy;
+  readonly children?: readonly FlowRequest[];
+}
+
+export const flowBody: z.ZodType<FlowRequest> = z
+  .strictObject({
+    ...enqueueBody.shape,
+    onChildFailure: z.enum(['fail', 'continue']).exactOptional(),
+    get children() {
+      return z.array(flowBody).max(10_000).exactOptional();
+    },
+  })
+  .meta({ id: 'Flow' });
 
 export const batchBody = z.strictObject({ jobs: z.array(enqueueBody).min(1).max(1_000) });

@@ -1,4 +1,7 @@
+import type { UnknownVariable } from '../../lib/config/unknown-variables.ts';
+import { properties } from '../../lib/terminal/table.ts';
 import type { AddCommand } from '../add-command.ts';
+import type { InstallationCheck } from '../check-installation.ts';
 
 export const addCheck: AddCommand = (program, run) => {
   program
@@ -6,15 +9,16 @@ export const addCheck: AddCommand = (program, run) => {
     .description('validate the configuration and connect to the servers it names; starts and changes nothing')
     .action(
       run(async ({ log, output, fail }) => {
-        const { processConfig } = await import('../../lib/config/process-config.ts');
+        const { processConfig, processUnknownVariables } = await import('../../lib/config/process-config.ts');
         const config = processConfig();
         const { checkInstallation } = await import('../check-installation.ts');
         const { describeConfig } = await import('../../lib/config/describe-config.ts');
-        const checks = await checkInstallation(config, log);
+        const checks = [...checkVariables(processUnknownVariables()), ...(await checkInstallation(config, log))];
         const ok = checks.every((check) => check.status !== 'failed');
-        output.result({ ok, checks, config: describeConfig(config) }, () =>
+        const variables = describeConfig(config);
+        output.result({ ok, checks, variables }, () =>
           [
-            ...describeLines(describeConfig(config)),
+            properties(Object.entries(variables)),
             '',
             ...checks.map(({ name, status, detail }) => `${marks[status]} ${name}: ${detail}`),
           ].join('\n'),
@@ -24,19 +28,12 @@ export const addCheck: AddCommand = (program, run) => {
     );
 };
 
-const marks = { ok: 'ok     ', absent: 'not set', failed: 'FAILED ' } as const;
+const marks = { ok: 'ok     ', warning: 'WARNING', absent: 'not set', unknown: 'unknown', failed: 'FAILED ' } as const;
 
-const valueText = (value: unknown): string => {
-  if (value === undefined || value === '') return '-';
-  if (Array.isArray(value)) return value.length === 0 ? '-' : value.map(valueText).join(', ');
-  return typeof value === 'string' ? value : JSON.stringify(value);
-};
-
-/** The settings as lines of `group.name  value`. */
-const describeLines = (value: object, prefix = ''): readonly string[] =>
-  Object.entries(value).flatMap(([name, inner]: [string, unknown]) => {
-    const path = prefix === '' ? name : `${prefix}.${name}`;
-    return typeof inner === 'object' && inner !== null && !Array.isArray(inner)
-      ? describeLines(inner, path)
-      : [`${path.padEnd(30)}  ${valueText(inner)}`];
-  });
+const checkVariables = (unknown: readonly UnknownVariable[]): readonly InstallationCheck[] =>
+  unknown.map(({ name, meant }) => ({
+    name,
+    status: 'unknown',
+    detail:
+      meant === undefined ? 'Treadle reads no such variable' : `Treadle reads no such variable; did you mean ${meant}?`,
+  }));

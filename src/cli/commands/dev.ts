@@ -15,7 +15,7 @@ export const addDev: AddCommand = (program, _run, serve) => {
       'after',
       `
 The first run imports the README of every installed npm package into the workspace "packages", embeds them, and prints
-what ran and what a search finds.`,
+what ran and what a search finds. With TREADLE_JOBS it does so only with --once or --import.`,
     )
     .action(
       serve(async ({ config, log, onFailure }, options: Options) => {

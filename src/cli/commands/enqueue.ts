@@ -6,6 +6,9 @@ import { delaySeconds, jsonObject, seconds, several, time, uuid, wholeNumber, ty
 interface Options {
   readonly delay?: number;
   readonly runAt?: Date;
+  readonly debounce?: number;
+  readonly debounceMax?: number;
+  readonly throttle?: number;
   readonly priority?: number;
   readonly tenant?: string;
   readonly tag?: readonly string[];
@@ -16,9 +19,20 @@ interface Options {
   readonly parent?: string;
 }
 
-const toEnqueueOptions = ({ delay, timeout, tag, ...rest }: Options): EnqueueOptions => ({
+const toEnqueueOptions = ({
+  delay,
+  debounce,
+  debounceMax,
+  throttle,
+  timeout,
+  tag,
+  ...rest
+}: Options): EnqueueOptions => ({
   ...rest,
   ...(delay === undefined ? {} : { delayMs: delay }),
+  ...(debounce === undefined ? {} : { debounceMs: debounce }),
+  ...(debounceMax === undefined ? {} : { debounceMaxMs: debounceMax }),
+  ...(throttle === undefined ? {} : { throttleMs: throttle }),
   ...(timeout === undefined ? {} : { timeoutMs: timeout }),
   ...(tag === undefined ? {} : { tags: tag }),
 });
@@ -31,6 +45,17 @@ export const addEnqueue: AddCommand = (program, run) => {
     .argument('<json>', 'its payload, a JSON object; - reads it from standard input', jsonObject)
     .option('--delay <seconds>', 'run it so much later', delaySeconds)
     .addOption(new Option('--run-at <time>', 'run it at this time').argParser(time).conflicts('delay'))
+    .addOption(
+      new Option('--debounce <seconds>', 'run the last with its deduplication key, after so long without another')
+        .argParser(delaySeconds)
+        .conflicts(['delay', 'runAt', 'throttle']),
+    )
+    .option('--debounce-max <seconds>', 'with --debounce: so long after the first at the latest', delaySeconds)
+    .addOption(
+      new Option('--throttle <seconds>', 'run at most one with its deduplication key in so long; the last one always')
+        .argParser(delaySeconds)
+        .conflicts(['delay', 'runAt']),
+    )
     .option('--priority <number>', '1 first … 9 last', wholeNumber(1, 9))
     .option('--tenant <tenant>', "whose turn it takes; the payload's workspace by default")
     .option('--tag <tag>', 'to find it by; may be given several times', several)

@@ -52,7 +52,11 @@ const addShow = (jobs: Command, run: RunCommand): void => {
 
 const verbs = [
   { name: 'cancel', description: "end an open job; a running one's signal is aborted", past: 'asked to end' },
-  { name: 'retry', description: 'run a dead, cancelled or failed job again now', past: 'put back to work' },
+  {
+    name: 'retry',
+    description: 'run a dead or cancelled job again, or one that waits for its next attempt, now',
+    past: 'put back to work',
+  },
   { name: 'promote', description: 'run a delayed job now', past: 'made due' },
 ] as const;
 
@@ -74,12 +78,15 @@ const addVerbs = (jobs: Command, run: RunCommand): void => {
 const addWait = (jobs: Command, run: RunCommand): void => {
   jobs
     .command('wait')
-    .description('wait until a job has finished; exit code 1 when it did not complete, or not in time')
+    .description(
+      'wait until a job has finished, with its progress on a terminal; exit code 1 when it did not complete, or not in time',
+    )
     .argument('<id>', "the job's id", uuid)
     .addOption(secondsOption('--timeout <seconds>', 'how long to wait', 60))
     .action(
       run(async ({ platform, output, signal, fail }, id: string, { timeout }: { readonly timeout: number }) => {
-        const job = await (await platform()).jobs.wait(id, timeout, signal);
+        const { followJob } = await import('../follow-job.ts');
+        const job = await followJob((await platform()).jobs, id, { timeoutMs: timeout, signal, output });
         signal.throwIfAborted();
         const { notFound } = await import('../../lib/errors/app-error.ts');
         if (!job) throw notFound('job', id);

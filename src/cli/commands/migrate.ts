@@ -7,12 +7,17 @@ import { table } from '../../lib/terminal/table.ts';
 const addUp = (migrate: Command, run: RunCommand): void => {
   migrate
     .command('up')
-    .description("apply what is pending: Treadle's schema, and those of BullMQ and pg-boss")
+    .description(
+      "apply what is pending: Treadle's schema, and those of BullMQ and pg-boss; tell SQL which jobs there are",
+    )
     .action(
-      run(async ({ database, log, output }) => {
+      run(async ({ config, database, log, output }) => {
+        const { createRegistry, loadJobs } = await import('../../process-jobs.ts');
+        const registry = createRegistry(config, await loadJobs(config));
         const { directUrl } = await database();
-        const { migrateAll } = await import('../../queues/migrations/migrate-all.ts');
+        const { migrateAll, publishAll } = await import('../../queues/migrations/migrate-all.ts');
         const applied = await migrateAll(directUrl, log);
+        await publishAll(directUrl, registry);
         output.result({ applied }, () =>
           applied.length === 0 ? 'The schema is up to date.' : `Applied ${applied.join(', ')}.`,
         );

@@ -1,5 +1,5 @@
 import type { z } from 'zod';
-import { faultsOf } from '../../lib/errors/zod-faults.ts';
+import { faultsOf, safeParse } from '../../lib/errors/zod-faults.ts';
 import { knowledgeLimits, upsertKnowledgeInput } from '../knowledge/input.ts';
 import { cutText } from './cut-text.ts';
 
@@ -70,7 +70,7 @@ export const toImportedDocument = (
   const text = asText(content) ?? '';
   const givenTitle = asText(title) ?? (typeof text === 'string' ? nameBy(defaultTitle(text)) : undefined);
   if (givenTitle === undefined) return { faults: ['needs a title or content'] };
-  const parsed = upsertKnowledgeInput.safeParse({
+  const parsed = safeParse(upsertKnowledgeInput, {
     sourceId: typeof givenId === 'string' ? givenId.trim() : (givenId ?? defaultId),
     title: typeof givenTitle === 'string' ? givenTitle.replaceAll(/\s+/g, ' ') : givenTitle,
     content: text,

@@ -1,5 +1,5 @@
 import { AppError, validationError, type Fault } from '../../lib/errors/app-error.ts';
-import { faultsOf } from '../../lib/errors/zod-faults.ts';
+import { faultsOf, safeParse } from '../../lib/errors/zod-faults.ts';
 import { loadSql } from '../../lib/postgres/load-sql.ts';
 import type { Queryable } from '../../lib/postgres/queryable.ts';
 import { ensureAuthors } from '../users/ensure-authors.ts';
@@ -17,7 +17,7 @@ export const parseDocuments = (documents: readonly UpsertDocument[]): readonly U
   const faults: Fault[] = [];
   const parsed: UpsertKnowledgeInput[] = [];
   for (const [index, document] of documents.entries()) {
-    const result = upsertKnowledgeInput.safeParse(document);
+    const result = safeParse(upsertKnowledgeInput, document);
     if (result.success) parsed.push(result.data);
     else faults.push(...faultsOf(result.error, ['documents', index]).map((fault) => ({ ...fault, index })));
   }

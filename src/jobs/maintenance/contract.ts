@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { pathFilterSchema } from '../../lib/json/path-filter.ts';
 import { defineJob } from '../../queues/define-job.ts';
 
 const queue = 'maintenance';
@@ -21,6 +22,9 @@ export const prune = defineJob({
       idempotencyKeys: count,
       onceKeys: count,
       scheduleFires: count,
+      payloads: count,
+      throttles: count,
+      rateBuckets: count,
     }),
   }),
   timeoutMs: 1_800_000,
@@ -34,24 +38,30 @@ export const seed = defineJob({
   result: z.object({ workspaceId: z.string(), adminId: z.string(), roles: z.array(z.string()) }),
 });
 
-/** Puts dead letters back to work, so many a second. Run again after a crash it goes on with those that are left. */
+/**
+ * Puts the dead letters that match every given field back to work, so many a second, the oldest first. Run again after a
+ * crash it goes on with those that are left.
+ */
 export const redrive = defineJob({
   name: 'maintenance.redrive',
   queue,
   payload: z.strictObject({
     filter: z
-      .object({
+      .strictObject({
         ids: z.array(z.uuid()).max(10_000).optional(),
         queue: z.string().optional(),
         name: z.string().optional(),
         errorCode: z.string().optional(),
+        tenant: z.string().optional(),
+        tag: z.string().optional(),
+        payload: pathFilterSchema.optional(),
         from: z.iso.datetime({ offset: true }).optional(),
         to: z.iso.datetime({ offset: true }).optional(),
       })
       .prefault({}),
     ratePerSecond: z.number().int().min(1).max(10_000).default(100),
-    /** Letters of jobs that died later stay, or one that dies again at once would be redriven for ever. */
-    diedBefore: z.iso.datetime({ offset: true }).default(() => new Date().toISOString()),
+    /** Letters of jobs that died later stay, or one that dies again at once would be redriven for ever. By default when this job was accepted. */
+    diedBefore: z.iso.datetime({ offset: true }).optional(),
   }),
   result: z.object({ redriven: count }),
   timeoutMs: 86_400_000,
@@ -64,4 +74,18 @@ export const reconcile = defineJob({
   payload: z.strictObject({}),
   result: z.object({ madeReady: count, documentsReindexed: count }),
   timeoutMs: 300_000,
+});
+
+/** Encrypts again, under the first of TREADLE_ENCRYPTION_KEYS, what jobs keep under the others, so that those can be taken out. */
+export const rotateEncryption = defineJob({
+  name: 'maintenance.rotate-encryption',
+  queue,
+  payload: z.strictObject({}),
+  result: z.object({
+    /** Jobs whose payload is under the first key since this run. */
+    rotated: count,
+    /** Jobs whose payload could not be decrypted, by the key that is missing or wrong. */
+    unreadable: z.record(z.string(), count),
+  }),
+  timeoutMs: 86_400_000,
 });

@@ -2,7 +2,7 @@ import { repairDocuments } from '../../domain/search/postgres/repair-documents.t
 import { seed as seedInstallation } from '../../domain/seed/seed.ts';
 import { handle } from '../../queues/handle.ts';
 import { completed } from '../../queues/outcome.ts';
-import { prune, reconcile, redrive, seed } from './contract.ts';
+import { prune, reconcile, redrive, rotateEncryption, seed } from './contract.ts';
 import { pruneExpired } from './prune-expired.ts';
 import { redriveAtRate } from './redrive-at-rate.ts';
 
@@ -17,24 +17,25 @@ export const seedHandler = handle(seed, async ({ platform }) => {
 
 const earlier = (a: Date, b: Date | undefined): Date => (b && b < a ? b : a);
 
-export const redriveHandler = handle(redrive, async (context) => {
-  const { payload, platform, signal } = context;
-  const { from, to, ...filter } = payload.filter;
-  const range = {
+export const redriveHandler = handle(redrive, async ({ payload, platform, job, signal, progress }) => {
+  const { from, to, ...rest } = payload.filter;
+  const self = await platform.jobs.find(job.id);
+  const before = payload.diedBefore === undefined ? self?.createdAt : new Date(payload.diedBefore);
+  const filter = {
+    ...rest,
     ...(from === undefined ? {} : { from: new Date(from) }),
-    to: earlier(new Date(payload.diedBefore), to === undefined ? undefined : new Date(to)),
+    to: earlier(before ?? new Date(), to === undefined ? undefined : new Date(to)),
   };
-  const redriven = await redriveAtRate(
-    platform.deadLetters,
-    { ...filter, ...range },
-    {
-      ratePerSecond: payload.ratePerSecond,
-      signal,
-      // How many there are in all is not known, and changes meanwhile.
-      onStep: (done) => context.progress(0, `${done} redriven`),
-    },
-  );
-  return completed({ redriven });
+  const left = await platform.deadLetters.count(filter);
+  // What an attempt that was killed had done is known by how far it said it was.
+  const done = self?.progress ? Math.min(self.progress.fraction, 0.999) : 0;
+  const total = Math.round(left / (1 - done));
+  const tell = (redriven: number): void =>
+    progress(total === 0 ? 1 : (total - left + redriven) / total, `${total - left + redriven} of ${total} redriven`);
+  tell(0);
+  const { ratePerSecond } = payload;
+  const redriven = await redriveAtRate(platform.deadLetters, filter, { ratePerSecond, signal, onStep: tell });
+  return completed({ redriven: total - left + redriven });
 });
 
 export const reconcileHandler = handle(reconcile, async ({ platform }) => {
@@ -42,3 +43,7 @@ export const reconcileHandler = handle(reconcile, async ({ platform }) => {
   const madeReady = await reconciler.reconcile();
   return completed({ madeReady, documentsReindexed: await repairDocuments(platform.postgres) });
 });
+
+export const rotateEncryptionHandler = handle(rotateEncryption, async ({ platform, signal }) =>
+  completed(await platform.rotateEncryption(signal)),
+);

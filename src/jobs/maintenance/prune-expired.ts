@@ -11,24 +11,34 @@ export interface Pruned {
     readonly idempotencyKeys: number;
     readonly onceKeys: number;
     readonly scheduleFires: number;
+    readonly payloads: number;
+    readonly throttles: number;
+    readonly rateBuckets: number;
   };
 }
 
 const dayMs = 86_400_000;
 const onceKeysMs = 30 * dayMs;
 const scheduleFiresMs = 90 * dayMs;
+/** The longest time of a rate: a bucket that nobody took from for so long is full, as one that is not there. */
+const rateBucketsMs = dayMs;
 const batchSize = 5_000;
+/** What a finished job takes, nearly: its large columns, and the rest of the row with its index entries. */
+const rowBytes = `(400 + pg_column_size(payload) + pg_column_size(failures) + coalesce(pg_column_size(result), 0) + coalesce(pg_column_size(error), 0))`;
 const lockNotAvailable = '55P03';
 
 type Kind = 'done' | 'dead';
 
-/** The daily partitions of which every row is older than `retentionMs`. */
+/** The daily partitions of the table $1. */
+const partitionsOf = `SELECT c.relname AS name, to_date(right(c.relname, 8), 'YYYYMMDD') AS day, c.oid
+  FROM pg_inherits AS i JOIN pg_class AS c ON c.oid = i.inhrelid
+  WHERE i.inhparent = $1::regclass AND c.relname ~ '_[0-9]{8}$'`;
+
+/** The daily partitions of which every row is older than `retentionMs`, the oldest first. */
 const expiredPartitions = async (postgres: Postgres, kind: Kind, retentionMs: number): Promise<readonly string[]> => {
   const { rows } = await postgres.query<{ name: string }>(
-    `SELECT c.relname AS name FROM pg_inherits AS i JOIN pg_class AS c ON c.oid = i.inhrelid
-     WHERE i.inhparent = $1::regclass AND c.relname ~ '_[0-9]{8}$'
-       AND to_date(right(c.relname, 8), 'YYYYMMDD') < ((now() - make_interval(secs => $2)) AT TIME ZONE 'UTC')::date
-     ORDER BY c.relname`,
+    `SELECT name FROM (${partitionsOf}) AS daily
+     WHERE day < ((now() - make_interval(secs => $2)) AT TIME ZONE 'UTC')::date ORDER BY day`,
     [`treadle.finished_jobs_${kind}`, retentionMs / 1_000],
   );
   return rows.map(({ name }) => name);
@@ -68,8 +78,76 @@ const deleteExpired = async (
   }
 };
 
+/** The oldest daily partitions, without which the others take no more than `maxBytes`. Never the present day's. */
+const oldestBeyond = async (postgres: Postgres, kind: Kind, maxBytes: number): Promise<readonly string[]> => {
+  const { rows } = await postgres.query<{ name: string }>(
+    `SELECT name FROM (
+       SELECT name, day, sum(pg_total_relation_size(oid)) OVER (ORDER BY day DESC) AS with_younger FROM (${partitionsOf}) AS daily
+     ) AS sized
+     WHERE with_younger > $2 AND day < (now() AT TIME ZONE 'UTC')::date ORDER BY day`,
+    [`treadle.finished_jobs_${kind}`, maxBytes],
+  );
+  return rows.map(({ name }) => name);
+};
+
+/** Large payloads go with their jobs. */
+const deletePayloads = async (postgres: Postgres, signal: AbortSignal): Promise<number> => {
+  for (let deleted = 0; ;) {
+    signal.throwIfAborted();
+    const { rowCount } = await postgres.query(
+      `DELETE FROM treadle.payloads WHERE job_id = ANY (ARRAY(
+         SELECT job_id FROM treadle.payloads AS kept
+         WHERE NOT EXISTS (SELECT FROM treadle.jobs WHERE id = kept.job_id)
+           AND NOT EXISTS (SELECT FROM treadle.finished_jobs WHERE id = kept.job_id) LIMIT ${batchSize}))`,
+    );
+    deleted += rowCount ?? 0;
+    if ((rowCount ?? 0) < batchSize) return deleted;
+  }
+};
+
 /**
- * Drops the partitions of finished jobs past their retention, deletes old rows of the default partitions, old events,
+ * Deletes rows, the oldest first, while those that are left take more than `maxBytes`. Their own size is counted: what a
+ * table takes on disk does not shrink when its rows go.
+ */
+const deleteBeyond = async (
+  postgres: Postgres,
+  { kind, maxBytes }: { readonly kind: Kind; readonly maxBytes: number },
+  signal: AbortSignal,
+): Promise<number> => {
+  const table = `treadle.finished_jobs_${kind}`;
+  const { rows: sizes } = await postgres.query<{ bytes: string }>(
+    `SELECT sum(pg_total_relation_size(inhrelid)) AS bytes FROM pg_inherits WHERE inhparent = $1::regclass`,
+    [table],
+  );
+  if (Number(sizes[0]?.bytes ?? 0) <= maxBytes) return 0;
+  const { rows: live } = await postgres.query<{ bytes: string | null }>(
+    `SELECT sum(${rowBytes}) AS bytes FROM ${table}`,
+  );
+  let excess = Number(live[0]?.bytes ?? 0) - maxBytes;
+  let deleted = 0;
+  while (excess > 0) {
+    signal.throwIfAborted();
+    const { rows } = await postgres.query<{ bytes: string; jobs: number }>(
+      `WITH gone AS (
+         DELETE FROM ${table} WHERE id = ANY (ARRAY(
+           SELECT id FROM (
+             SELECT id, sum(${rowBytes}) OVER (ORDER BY id) - ${rowBytes} AS older
+             FROM (SELECT * FROM ${table} ORDER BY id LIMIT ${batchSize}) AS oldest) AS counted
+           WHERE older < $1))
+         RETURNING ${rowBytes} AS bytes)
+       SELECT coalesce(sum(bytes), 0) AS bytes, count(*)::integer AS jobs FROM gone`,
+      [excess],
+    );
+    const [step] = rows;
+    if (!step || step.jobs === 0) return deleted;
+    excess -= Number(step.bytes);
+    deleted += step.jobs;
+  }
+  return deleted;
+};
+
+/**
+ * Drops the partitions of finished jobs past their retention or beyond the room they may take, deletes old rows of the default partitions, old events,
  * keys and fires in batches, and makes the partitions of the next days. May be stopped at any step and run again.
  */
 export const pruneExpired = async (postgres: Postgres, retention: Retention, signal: AbortSignal): Promise<Pruned> => {
@@ -88,6 +166,17 @@ export const pruneExpired = async (postgres: Postgres, retention: Retention, sig
     const table = `finished_jobs_${kind}_other`;
     finishedJobs += await deleteExpired(postgres, { table, column: 'finished_at', ageMs }, signal);
   }
+  for (const [kind, maxBytes] of [
+    ['done', retention.completedBytes],
+    ['dead', retention.deadBytes],
+  ] as const) {
+    if (maxBytes === undefined) continue;
+    for (const name of await oldestBeyond(postgres, kind, maxBytes)) {
+      signal.throwIfAborted();
+      ((await dropTable(postgres, name)) ? partitionsDropped : partitionsBusy).push(name);
+    }
+    finishedJobs += await deleteBeyond(postgres, { kind, maxBytes }, signal);
+  }
   const olderThan = (table: string, ageMs: number): Promise<number> =>
     deleteExpired(postgres, { table, column: 'created_at', ageMs }, signal);
   return {
@@ -103,6 +192,13 @@ export const pruneExpired = async (postgres: Postgres, retention: Retention, sig
       idempotencyKeys: await olderThan('idempotency_keys', retention.idempotencyKeysMs),
       onceKeys: await olderThan('once_keys', onceKeysMs),
       scheduleFires: await olderThan('schedule_fires', scheduleFiresMs),
+      payloads: await deletePayloads(postgres, signal),
+      throttles: await deleteExpired(postgres, { table: 'throttles', column: 'next_at', ageMs: 0 }, signal),
+      rateBuckets: await deleteExpired(
+        postgres,
+        { table: 'rate_buckets', column: 'refilled_at', ageMs: rateBucketsMs },
+        signal,
+      ),
     },
   };
 };

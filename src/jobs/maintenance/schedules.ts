@@ -1,24 +1,22 @@
+import { defineSchedule, type BuiltInSchedule } from '../../queues/define-schedule.ts';
 import { prune, reconcile } from './contract.ts';
 
 /**
  * The schedules Treadle brings for its own housekeeping. A run that still waits takes the place of the next one, so that
  * they don't pile up while no worker runs.
  */
-export const maintenanceSchedules = [
-  {
+export const maintenanceSchedules: readonly BuiltInSchedule[] = [
+  defineSchedule({
     name: 'maintenance.prune',
-    jobName: prune.name,
+    job: prune,
     cron: '17 * * * *',
-    timeZone: 'UTC',
-    misfire: 'once',
     options: { deduplicationKey: 'scheduled' },
-  },
-  {
+  }),
+  defineSchedule({
     name: 'maintenance.reconcile',
-    jobName: reconcile.name,
+    job: reconcile,
     cron: '*/5 * * * *',
-    timeZone: 'UTC',
     misfire: 'skip',
     options: { deduplicationKey: 'scheduled' },
-  },
-] as const;
+  }),
+];

@@ -1,5 +1,8 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { isConnectionError } from '../errors/classify.ts';
+import { isConflictOfTransactions, isConnectionError } from '../errors/classify.ts';
+
+/** A batch that lost to another writer (a deadlock) is written again so often before it is divided. */
+const maxConflicts = 10;
 
 export interface GroupCommitOptions<T, R> {
   /** Writes a batch and answers one result an item, in order. All or nothing: when it throws, nothing was written. */
@@ -74,6 +77,7 @@ export class GroupCommit<T, R> {
         for (const [index, result] of results.entries()) batch[index]?.resolve(result);
         return;
       } catch (error) {
+        if (isConflictOfTransactions(error) && attempt < maxConflicts) continue;
         if (!isConnectionError(error)) return this.#divide(batch, error);
         this.#options.onConnectionError?.(error);
         if (!this.#options.onConnectionError || this.#closing.signal.aborted) {

@@ -2,7 +2,9 @@ import os from 'node:os';
 import path from 'node:path';
 import { z } from 'zod';
 import { AppError } from '../errors/app-error.ts';
+import { parseRedisUrl, RedisUrlFault } from '../redis/parse-redis-url.ts';
 import { parseApiKeys, type ConfiguredKey } from './api-keys.ts';
+import { parseEncryptionKeys, type EncryptionKey } from './encryption-keys.ts';
 import { parseRetention, type Retention } from './retention.ts';
 
 export const roles = ['api', 'worker', 'scheduler'] as const;
@@ -17,7 +19,16 @@ export interface Config {
     readonly poolSize: number;
     readonly statementTimeoutMs: number;
   };
-  readonly redis: { readonly url: string | undefined; readonly cacheUrl: string | undefined };
+  readonly redis: {
+    readonly url: string | undefined;
+    readonly cacheUrl: string | undefined;
+    /** PEM files for `rediss:`; undefined leaves it to Node.js. */
+    readonly tls: {
+      readonly ca: string | undefined;
+      readonly cert: string | undefined;
+      readonly key: string | undefined;
+    };
+  };
   readonly queueBackend: 'redis' | 'postgres';
   readonly openai: { readonly apiKey: string | undefined; readonly baseUrl: string | undefined };
   readonly embedding: { readonly model: string; readonly dimensions: number };
@@ -29,6 +40,8 @@ export interface Config {
   };
   readonly dataDir: string;
   readonly roles: readonly Role[];
+  /** Modules with an app's own jobs: paths or package names, as seen from the working directory. */
+  readonly jobs: readonly string[];
   /** Queues this process works on; undefined means all. */
   readonly queues: readonly string[] | undefined;
   /** Jobs run at once per queue; undefined leaves each queue's own. */
@@ -36,7 +49,11 @@ export interface Config {
   readonly migrate: 'auto' | 'refuse';
   readonly retention: Retention;
   readonly apiKeys: readonly ConfiguredKey[];
+  /** The first encrypts, all decrypt. */
+  readonly encryptionKeys: readonly EncryptionKey[];
   readonly shutdownGraceMs: number;
+  /** Traces are sent to `endpoint`, an OTLP receiver; undefined: nowhere. */
+  readonly tracing: { readonly endpoint: string | undefined; readonly serviceName: string };
   readonly logLevel: 'trace' | 'debug' | 'info' | 'warn' | 'error' | 'fatal' | 'silent';
 }
 
@@ -51,18 +68,13 @@ const urlOf = (protocols: readonly string[]) =>
     message: `must be a URL that starts with ${protocols.map((protocol) => `${protocol}//`).join(' or ')}`,
   });
 const postgresUrl = urlOf(['postgres:', 'postgresql:']);
-const isUrlOf = (text: string, protocols: readonly string[]): boolean =>
-  URL.canParse(text) && protocols.includes(new URL(text).protocol);
-/** One server, several of a Cluster, or the sentinels of `redis+sentinel://host:port,host:port/name`. */
-const isRedisUrl = (text: string): boolean => {
-  const sentinels = /^redis\+sentinel:\/\/([^/]+)\/[^/]+(?:\/\d+)?$/.exec(text)?.[1];
-  return sentinels === undefined
-    ? text.split(',').every((part) => isUrlOf(part.trim(), ['redis:', 'rediss:']))
-    : sentinels.split(',').every((host) => isUrlOf(`redis://${host.trim()}`, ['redis:']));
-};
-const redisUrl = z.string().refine(isRedisUrl, {
-  message:
-    'must be a URL that starts with redis:// or rediss:// (several, comma-separated, make a Cluster), or redis+sentinel://host:port,host:port/name',
+const redisUrl = z.string().superRefine((text, context) => {
+  try {
+    parseRedisUrl(text);
+  } catch (error) {
+    if (!(error instanceof RedisUrlFault)) throw error;
+    context.addIssue({ code: 'custom', message: error.message });
+  }
 });
 const integer = (min: number, max: number) =>
   z.string().transform((text, context) => {
@@ -89,6 +101,9 @@ const variables = z.object({
   DATABASE_STATEMENT_TIMEOUT_MS: withDefault(integer(0, 86_400_000), 30_000),
   REDIS_URL: optional(redisUrl),
   REDIS_CACHE_URL: optional(redisUrl),
+  REDIS_CA: optional(z.string()),
+  REDIS_CERT: optional(z.string()),
+  REDIS_KEY: optional(z.string()),
   TREADLE_QUEUE_BACKEND: optional(z.enum(['redis', 'postgres'], { message: 'must be redis or postgres' })),
   OPENAI_API_KEY: optional(z.string()),
   OPENAI_BASE_URL: optional(urlOf(['http:', 'https:'])),
@@ -99,13 +114,17 @@ const variables = z.object({
   TREADLE_HEALTH_PORT: optional(integer(0, 65_535)),
   TREADLE_DATA_DIR: withDefault(z.string(), '.treadle'),
   TREADLE_ROLES: withDefault(roleList, [...roles]),
+  TREADLE_JOBS: withDefault(list, []),
   TREADLE_QUEUES: optional(list.pipe(z.array(z.string()).min(1))),
   TREADLE_CONCURRENCY: optional(integer(1, 10_000)),
   TREADLE_MIGRATE: optional(z.enum(['auto', 'refuse'], { message: 'must be auto or refuse' })),
   TREADLE_RETENTION: withDefault(parseRetention, parseRetention.parse('')),
   TREADLE_API_KEYS: withDefault(parseApiKeys, []),
+  TREADLE_ENCRYPTION_KEYS: withDefault(parseEncryptionKeys, []),
   TREADLE_MAX_BODY_BYTES: withDefault(integer(1_024, 1_073_741_824), 1_048_576),
   TREADLE_SHUTDOWN_GRACE_MS: withDefault(integer(0, 3_600_000), 25_000),
+  OTEL_EXPORTER_OTLP_ENDPOINT: optional(urlOf(['http:', 'https:'])),
+  OTEL_SERVICE_NAME: withDefault(z.string(), 'treadle'),
   LOG_LEVEL: withDefault(
     z.enum(['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'], {
       message: 'must be trace, debug, info, warn, error, fatal or silent',
@@ -117,6 +136,7 @@ type Variables = z.output<typeof variables>;
 
 /** The name of every variable that `loadConfig` reads. */
 export const variableNames: readonly string[] = Object.keys(variables.shape);
+export type VariableName = keyof Variables;
 
 const faultsAcross = (env: Variables): { variable: string; message: string }[] => {
   const found: { variable: string; message: string }[] = [];
@@ -127,6 +147,10 @@ const faultsAcross = (env: Variables): { variable: string; message: string }[] =
     if (env[variable] !== undefined && env.DATABASE_URL === undefined) {
       found.push({ variable, message: 'needs DATABASE_URL as well' });
     }
+  }
+  if ((env.REDIS_CERT === undefined) !== (env.REDIS_KEY === undefined)) {
+    const [missing, given] = env.REDIS_CERT === undefined ? ['REDIS_CERT', 'REDIS_KEY'] : ['REDIS_KEY', 'REDIS_CERT'];
+    found.push({ variable: missing, message: `must be set with ${given}` });
   }
   return found;
 };
@@ -169,7 +193,11 @@ export const loadConfig = (env: Readonly<Record<string, string | undefined>>): C
       poolSize: read.DATABASE_POOL_SIZE,
       statementTimeoutMs: read.DATABASE_STATEMENT_TIMEOUT_MS,
     },
-    redis: { url: read.REDIS_URL, cacheUrl: read.REDIS_CACHE_URL ?? read.REDIS_URL },
+    redis: {
+      url: read.REDIS_URL,
+      cacheUrl: read.REDIS_CACHE_URL ?? read.REDIS_URL,
+      tls: { ca: read.REDIS_CA, cert: read.REDIS_CERT, key: read.REDIS_KEY },
+    },
     queueBackend: read.TREADLE_QUEUE_BACKEND ?? (read.REDIS_URL ? 'redis' : 'postgres'),
     openai: { apiKey: read.OPENAI_API_KEY, baseUrl: read.OPENAI_BASE_URL },
     embedding: { model: read.TREADLE_EMBEDDING_MODEL, dimensions: read.TREADLE_EMBEDDING_DIMENSIONS },
@@ -181,12 +209,15 @@ export const loadConfig = (env: Readonly<Record<string, string | undefined>>): C
     },
     dataDir: expandHome(read.TREADLE_DATA_DIR),
     roles: read.TREADLE_ROLES,
+    jobs: read.TREADLE_JOBS,
     queues: read.TREADLE_QUEUES,
     concurrency: read.TREADLE_CONCURRENCY,
     migrate: read.TREADLE_MIGRATE ?? (read.DATABASE_URL === undefined ? 'auto' : 'refuse'),
     retention: read.TREADLE_RETENTION,
     apiKeys: read.TREADLE_API_KEYS,
+    encryptionKeys: read.TREADLE_ENCRYPTION_KEYS,
     shutdownGraceMs: read.TREADLE_SHUTDOWN_GRACE_MS,
+    tracing: { endpoint: read.OTEL_EXPORTER_OTLP_ENDPOINT, serviceName: read.OTEL_SERVICE_NAME },
     logLevel: read.LOG_LEVEL,
   });
 };

@@ -6,14 +6,20 @@ export interface Retention {
   readonly deadMs: number;
   readonly eventsMs: number;
   readonly idempotencyKeysMs: number;
+  /** The most room that finished jobs may take in the database, indexes included; without one, their age alone decides. */
+  readonly completedBytes?: number;
+  readonly deadBytes?: number;
 }
 
 const unitsMs: Readonly<Record<string, number>> = { m: 60_000, h: 3_600_000, d: 86_400_000 };
-const fields: Readonly<Record<string, keyof Retention>> = {
-  completed: 'completedMs',
-  dead: 'deadMs',
-  events: 'eventsMs',
-  idempotency: 'idempotencyKeysMs',
+const bytesOf: Readonly<Record<string, number>> = { KB: 1_024, MB: 1_024 ** 2, GB: 1_024 ** 3, TB: 1_024 ** 4 };
+
+type AgeField = 'completedMs' | 'deadMs' | 'eventsMs' | 'idempotencyKeysMs';
+const fields: Readonly<Record<string, { readonly age: AgeField; readonly size?: 'completedBytes' | 'deadBytes' }>> = {
+  completed: { age: 'completedMs', size: 'completedBytes' },
+  dead: { age: 'deadMs', size: 'deadBytes' },
+  events: { age: 'eventsMs' },
+  idempotency: { age: 'idempotencyKeysMs' },
 };
 const defaults: Retention = {
   completedMs: 7 * 86_400_000,
@@ -22,24 +28,45 @@ const defaults: Retention = {
   idempotencyKeysMs: 86_400_000,
 };
 
-/** Parses `completed=7d,dead=30d,events=7d,idempotency=1d`; what is not named keeps its default. Units m, h, d. */
+/** What `dead=30d/2GB` says: an age, a size, or both. */
+const partOf = (part: string): Partial<Retention> | undefined => {
+  const [, name = '', text = ''] = /^(\w+)\s*=\s*([^=]+)$/.exec(part) ?? [];
+  const field = fields[name];
+  if (field === undefined || text === '') return undefined;
+  const found: { -readonly [Key in keyof Retention]?: number } = {};
+  for (const limit of text.split('/')) {
+    const [, digits, unit = ''] = /^(\d+)([a-zA-Z]+)$/.exec(limit) ?? [];
+    const count = Number(digits);
+    const ms = unitsMs[unit];
+    const bytes = bytesOf[unit];
+    if (!(count >= 1)) return undefined;
+    if (ms !== undefined && found[field.age] === undefined) found[field.age] = count * ms;
+    else if (bytes !== undefined && field.size && found[field.size] === undefined) found[field.size] = count * bytes;
+    else return undefined;
+  }
+  return found;
+};
+
+/**
+ * Parses `completed=7d/2GB,dead=30d,events=7d,idempotency=1d`; what is not named keeps its default. Ages in m, h, d; sizes, of
+ * finished jobs only, in KB, MB, GB, TB.
+ */
 export const parseRetention = z.string().transform((text, context): Retention => {
-  const given: Partial<Record<keyof Retention, number>> = {};
+  let retention = defaults;
   for (const part of text
     .split(',')
     .map((piece) => piece.trim())
     .filter(Boolean)) {
-    const match = /^(\w+)\s*=\s*(\d+)([mhd])$/.exec(part);
-    const field = match?.[1] === undefined ? undefined : fields[match[1]];
-    const unitMs = match?.[3] === undefined ? undefined : unitsMs[match[3]];
-    if (field === undefined || unitMs === undefined || Number(match?.[2]) < 1) {
+    const given = partOf(part);
+    if (!given) {
       context.addIssue({
         code: 'custom',
-        message: 'must look like completed=7d,dead=30d,events=7d,idempotency=1d (units m, h, d)',
+        message:
+          'must look like completed=7d/2GB,dead=30d,events=7d,idempotency=1d (ages in m, h, d; sizes, of completed and dead, in KB, MB, GB, TB)',
       });
       return z.NEVER;
     }
-    given[field] = Number(match?.[2]) * unitMs;
+    retention = { ...retention, ...given };
   }
-  return { ...defaults, ...given };
+  return retention;
 });

@@ -22,6 +22,8 @@ export const catalogue = {
     details: entity.extend({ expected: z.number(), actual: z.number() }).partial(),
   },
   IDEMPOTENCY_CONFLICT: { status: 409, retryable: false, details: z.object({ idempotencyKey: z.string() }) },
+  /** How a job ends that was to fail with the first of its children. */
+  CHILD_FAILED: { status: 424, retryable: false, details: z.object({ childrenFailed: z.number() }) },
   PAYLOAD_TOO_LARGE: { status: 413, retryable: false, details: z.object({ maxBytes: z.number() }) },
   UNSUPPORTED_MEDIA_TYPE: { status: 415, retryable: false, details: z.object({ contentType: z.string() }).partial() },
   RATE_LIMITED: { status: 429, retryable: true, details: z.object({ retryAfterMs: z.number() }).partial() },

@@ -28,11 +28,45 @@ const networkCodes = new Set([
 ]);
 const consistencyStates = new Set(['23505', '23503', '23514', '23502', '23P01', '40001', '40P01']);
 
+/** First words of what Redis answers while another server becomes the master, or this one is not ready. */
+const movingReplies = new Set(['READONLY', 'LOADING', 'MASTERDOWN', 'UNBLOCKED']);
+const clusterReplies = new Set(['MOVED', 'ASK', 'TRYAGAIN', 'CLUSTERDOWN', 'NOREPLICAS']);
+/** What ioredis says of a connection that is gone; it gives these errors no code. */
+const lostRedisTexts = new Set([
+  'Connection is closed.',
+  'Command aborted due to connection close',
+  "Stream isn't writeable and enableOfflineQueue options is false",
+  "Cluster isn't ready and enableOfflineQueue options is false",
+  'None of startup nodes is available',
+  'Cluster is ended.',
+]);
+const lostRedisNames = new Set(['MaxRetriesPerRequestError', 'ClusterAllFailedError']);
+
 const isObject = (value: unknown): value is Record<string, unknown> => typeof value === 'object' && value !== null;
 
 /** The machine-readable code of a driver's or the network's error: an SQLSTATE, an errno name, or undefined. */
 export const codeOf = (error: unknown): string | undefined =>
   isObject(error) && typeof error['code'] === 'string' ? error['code'] : undefined;
+
+/** The word that starts a reply of Redis and is its code: `WRONGPASS`, `MOVED`; undefined for other errors. */
+export const redisCodeOf = (error: unknown): string | undefined => {
+  if (!(error instanceof Error) || error.name !== 'ReplyError') return undefined;
+  // Before Redis 7 a script wrapped the reply in its own text.
+  const inScript = /^ERR Error running script .* -?([A-Z]+) /s.exec(error.message)?.[1];
+  return inScript ?? error.message.split(' ', 1)[0];
+};
+
+/** True when Redis refused because another server is the master now, or this one is not ready yet. */
+export const isRedisMoving = (error: unknown): boolean => movingReplies.has(redisCodeOf(error) ?? '');
+
+const isRedisConnectionError = (error: unknown): boolean => {
+  const code = redisCodeOf(error);
+  if (code !== undefined) return movingReplies.has(code) || clusterReplies.has(code);
+  if (!(error instanceof Error)) return false;
+  // This text goes on with what the last sentinel said.
+  const noSentinel = error.message.startsWith('All sentinels are unreachable');
+  return noSentinel || lostRedisNames.has(error.name) || lostRedisTexts.has(error.message);
+};
 
 /**
  * True when the connection was lost or could not be made. node-postgres gives some of these no code: a socket that ends
@@ -42,6 +76,7 @@ export const isConnectionError = (error: unknown): boolean => {
   const code = codeOf(error);
   if (code !== undefined) return connectionStates.has(code) || networkCodes.has(code);
   if (error instanceof AggregateError) return error.errors.some(isConnectionError);
+  if (isRedisConnectionError(error)) return true;
   return (
     error instanceof Error &&
     (error.message === 'Connection terminated unexpectedly' ||
@@ -65,6 +100,8 @@ const stringField = (error: unknown, field: string): string | undefined =>
 export const toAppError = (error: unknown): AppError => {
   if (error instanceof AppError) return error;
   const code = codeOf(error);
+  if (isRedisConnectionError(error))
+    return new AppError('SERVICE_UNAVAILABLE', 'Redis cannot be reached', { service: 'redis' }, { cause: error });
   if (isConnectionError(error)) {
     return new AppError(
       'DB_CONNECTION_ERROR',
@@ -85,6 +122,14 @@ export const toAppError = (error: unknown): AppError => {
       'VALIDATION_ERROR',
       'text contains a character that Postgres cannot store (NUL, or half of a surrogate pair)',
       { faults: [{ path: '', message: 'contains NUL or a lone surrogate' }] },
+      { cause: error },
+    );
+  }
+  if (code === '54000') {
+    return new AppError(
+      'VALIDATION_ERROR',
+      'a text is longer than Postgres can keep in an index',
+      { faults: [{ path: '', message: 'contains a text that is too long for a key' }] },
       { cause: error },
     );
   }

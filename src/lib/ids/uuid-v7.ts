@@ -29,3 +29,6 @@ export const uuidV7 = (): string => {
   }
   return v7({ msecs: lastMs, seq: sequence, random });
 };
+
+/** When a version 7 UUID was made, in ms since 1970. */
+export const timeOfUuidV7 = (id: string): number => Number.parseInt(id.slice(0, 8) + id.slice(9, 13), 16);

@@ -1,4 +1,4 @@
-import { Client, Pool, TypeOverrides } from 'pg';
+import { Client, Pool, TypeOverrides, type ClientConfig } from 'pg';
 import type { Log } from '../log/create-log.ts';
 
 export interface PoolOptions {
@@ -50,11 +50,13 @@ export const createPool = (options: PoolOptions, log: Log): Pool => {
 
 /**
  * A connection of its own, for LISTEN, session locks and what else must not go through pgbouncer. The caller ends it, and
- * learns from its next query, or from the events `error` and `end`, that it was lost.
+ * learns from its next query, or from the events `error` and `end`, that it was lost. `target` is a URL, or the settings
+ * of a pool.
  */
-export const connectDirect = async (url: string, applicationName: string): Promise<Client> => {
+export const connectDirect = async (target: string | ClientConfig, applicationName: string): Promise<Client> => {
   const client = new Client({
-    connectionString: url,
+    // A pool hides its password from being copied with the rest.
+    ...(typeof target === 'string' ? { connectionString: target } : { ...target, password: target.password }),
     application_name: applicationName,
     keepAlive: true,
     connectionTimeoutMillis: 10_000,

@@ -1,6 +1,7 @@
 import type { Kysely } from 'kysely';
 import type pg from 'pg';
 import type { Log } from '../log/create-log.ts';
+import type { Metric } from '../telemetry/metric-text.ts';
 import { kyselyOver } from './kysely.ts';
 import { connectDirect, createPool } from './pool.ts';
 import type { PreparingQueryable } from './queryable.ts';
@@ -10,11 +11,13 @@ import { TransactionRunner, type Transaction, type TransactionOptions, type Tran
 
 export interface PostgresOptions {
   readonly url: string;
-  /** Around pgbouncer, for LISTEN and session locks; `url` where there is none. */
+  /** Around pgbouncer, for LISTEN and session locks; `url` where there is none. Empty: as `pool` connects. */
   readonly directUrl: string;
   readonly poolSize: number;
   readonly statementTimeoutMs: number;
   readonly applicationName: string;
+  /** Somebody else's pool, used instead of one of our own at `url`, and left open. */
+  readonly pool?: pg.Pool | undefined;
 }
 
 export interface ConnectionStatus {
@@ -31,14 +34,17 @@ export class Postgres implements PreparingQueryable {
   readonly directUrl: string;
   readonly #applicationName: string;
   readonly #direct: boolean;
+  readonly #ownsPool: boolean;
   readonly #transactions: TransactionRunner;
 
   constructor(options: PostgresOptions, log: Log) {
     // Through pgbouncer connections are shared: no settings at their start, no prepared statements.
-    this.#direct = options.url === options.directUrl;
+    this.#ownsPool = options.pool === undefined;
+    this.#direct = this.#ownsPool && options.url === options.directUrl;
     // A plan made while the queue's tables were empty reads them from end to end, and is kept when they are full.
     const settings = this.#direct ? { jit: 'off', plan_cache_mode: 'force_custom_plan' } : undefined;
-    this.pool = createPool({ ...options, max: options.poolSize, ...(settings ? { settings } : {}) }, log);
+    this.pool =
+      options.pool ?? createPool({ ...options, max: options.poolSize, ...(settings ? { settings } : {}) }, log);
     this.db = kyselyOver(this.pool);
     this.directUrl = options.directUrl;
     this.#applicationName = options.applicationName;
@@ -70,7 +76,8 @@ export class Postgres implements PreparingQueryable {
 
   /** A connection of its own that bypasses pgbouncer. The caller ends it. */
   connectDirect(purpose: string): Promise<pg.Client> {
-    return connectDirect(this.directUrl, `${this.#applicationName}:${purpose}`);
+    const target = this.directUrl === '' ? this.pool.options : this.directUrl;
+    return connectDirect(target, `${this.#applicationName}:${purpose}`);
   }
 
   getConnectionStatus(): ConnectionStatus {
@@ -78,7 +85,18 @@ export class Postgres implements PreparingQueryable {
     return { size: totalCount, active: totalCount - idleCount, idle: idleCount, waiting: waitingCount };
   }
 
+  /** The pool, as a metric. */
+  metrics(): Metric {
+    const { active, idle, waiting } = this.getConnectionStatus();
+    return {
+      name: 'treadle_postgres_connections',
+      help: 'Connections of the pool; waiting: requests for one.',
+      type: 'gauge',
+      samples: Object.entries({ active, idle, waiting }).map(([state, value]) => ({ labels: { state }, value })),
+    };
+  }
+
   async close(): Promise<void> {
-    await this.pool.end();
+    if (this.#ownsPool) await this.pool.end();
   }
 }

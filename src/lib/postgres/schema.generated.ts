@@ -28,6 +28,9 @@ export type Timestamp = ColumnType<Date, Date | string, Date | string>;
 export interface AllJobs {
   attempts_allowed: number | null;
   attempts_made: number | null;
+  children_failed: number | null;
+  children_open: number | null;
+  children_total: number | null;
   created_at: Timestamp | null;
   deduplication_key: string | null;
   due_at: Timestamp | null;
@@ -82,12 +85,23 @@ export interface Collections {
 
 export interface Contracts {
   attempts: number;
+  batch_size: Generated<number>;
+  debounce_max_ms: number | null;
+  debounce_ms: number | null;
   deduplicate_by: string[];
   durability: string;
+  encrypt: Generated<string[]>;
+  group_by: string[] | null;
+  group_concurrency: number | null;
+  group_rate_max: number | null;
+  group_rate_per_ms: number | null;
   name: string;
   payload_schema: Json;
   priority: number;
   queue: string;
+  redact: Generated<string[]>;
+  redact_result: Generated<string[]>;
+  throttle_ms: number | null;
   timeout_ms: number;
   updated_at: Generated<Timestamp>;
 }
@@ -133,12 +147,20 @@ export interface Events {
 export interface FinishedJobs {
   attempts_allowed: number;
   attempts_made: number;
+  awaits: number | null;
+  child_failure: string | null;
+  children_before: number | null;
+  children_failed: number | null;
+  children_open: number | null;
+  children_spawned: number | null;
+  children_total: number | null;
   created_at: Timestamp;
   deduplication_key: string | null;
   due_at: Timestamp;
   error: Json | null;
   failures: Json;
   finished_at: Generated<Timestamp>;
+  group_key: Generated<string>;
   id: string;
   name: string;
   parent_id: string | null;
@@ -153,6 +175,7 @@ export interface FinishedJobs {
   tags: string[];
   tenant: string;
   timeout_ms: number;
+  traceparent: string | null;
   worker: string | null;
 }
 
@@ -167,12 +190,20 @@ export interface IdempotencyKeys {
 export interface Jobs {
   attempts_allowed: number;
   attempts_made: Generated<number>;
+  awaits: number | null;
   bundle: string | null;
   cancel_requested: Generated<boolean>;
+  child_failure: string | null;
+  children_before: number | null;
+  children_failed: number | null;
+  children_open: number | null;
+  children_spawned: number | null;
+  children_total: number | null;
   created_at: Generated<Timestamp>;
   deduplication_key: string | null;
   due_at: Generated<Timestamp>;
   failures: Generated<Json>;
+  group_key: Generated<string>;
   id: Generated<string>;
   name: string;
   parent_id: string | null;
@@ -189,6 +220,7 @@ export interface Jobs {
   tags: Generated<string[]>;
   tenant: Generated<string>;
   timeout_ms: number;
+  traceparent: string | null;
   watched: Generated<boolean>;
   worker: string | null;
 }
@@ -232,9 +264,26 @@ export interface KnowledgeVersions {
   workspace_id: string;
 }
 
+export interface Limits {
+  concurrency: number | null;
+  queue: string;
+  rate_max: number | null;
+  rate_per_ms: number | null;
+  scope: string;
+  subject: Generated<string>;
+  updated_at: Generated<Timestamp>;
+  weight: number | null;
+}
+
 export interface OnceKeys {
   created_at: Generated<Timestamp>;
   key: string;
+}
+
+export interface Payloads {
+  created_at: Generated<Timestamp>;
+  job_id: string;
+  payload: Json;
 }
 
 export interface PendingEmbeddings {
@@ -262,6 +311,15 @@ export interface Queues {
   updated_at: Generated<Timestamp>;
 }
 
+export interface RateBuckets {
+  group_key: string;
+  queue: string;
+  refilled_at: Timestamp;
+  scope: string;
+  tenant: string;
+  tokens: number;
+}
+
 export interface Relay {
   beat_at: Timestamp | null;
   holder: string | null;
@@ -280,16 +338,20 @@ export interface Roles {
 }
 
 export interface ScheduleFires {
+  by_hand: Generated<boolean>;
   created_at: Generated<Timestamp>;
   fire_at: Timestamp;
-  job_id: string;
+  job_id: string | null;
   schedule_name: string;
 }
 
 export interface Schedules {
+  anchor_at: Generated<Timestamp | null>;
+  at: Timestamp | null;
   built_in: Generated<boolean>;
   created_at: Generated<Timestamp>;
-  cron: string;
+  cron: string | null;
+  every_ms: number | null;
   job_name: string;
   last_fire_at: Timestamp | null;
   misfire: Generated<string>;
@@ -330,6 +392,13 @@ export interface Tags {
   name: string;
   updated_at: Generated<Timestamp>;
   workspace_id: string;
+}
+
+export interface Throttles {
+  key: string;
+  name: string;
+  next_at: Timestamp;
+  tenant: string;
 }
 
 export interface UserRoles {
@@ -380,10 +449,13 @@ export interface DB {
   knowledge: Knowledge;
   knowledge_tags: KnowledgeTags;
   knowledge_versions: KnowledgeVersions;
+  limits: Limits;
   once_keys: OnceKeys;
+  payloads: Payloads;
   pending_embeddings: PendingEmbeddings;
   processes: Processes;
   queues: Queues;
+  rate_buckets: RateBuckets;
   relay: Relay;
   roles: Roles;
   schedule_fires: ScheduleFires;
@@ -391,6 +463,7 @@ export interface DB {
   search_documents: SearchDocuments;
   search_repairs: SearchRepairs;
   tags: Tags;
+  throttles: Throttles;
   user_roles: UserRoles;
   users: Users;
   workspace_members: WorkspaceMembers;

@@ -1,10 +1,16 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type pg from 'pg';
+import { withTimeout } from '../batching/with-timeout.ts';
 import { isConnectionError } from '../errors/classify.ts';
+import type { LoopWatch, WatchedLoop } from '../health/loop-watch.ts';
 import type { Log } from '../log/create-log.ts';
 import type { Postgres } from './postgres.ts';
 
 type Listener = (payload: string) => void;
+
+const silentMs = 60_000;
+/** Nothing is heard of a connection that hangs, so that it is asked now and then. */
+const pulseMs = 10_000;
 
 /**
  * LISTEN for a whole process on one connection of its own. When the connection breaks it is made again, and every
@@ -16,13 +22,17 @@ export class Subscription {
   readonly #listeners = new Map<string, Set<Listener>>();
   readonly #onReconnect = new Set<() => void>();
   readonly #closing = new AbortController();
+  readonly #loops: LoopWatch | undefined;
+  #loop: WatchedLoop | undefined;
+  #pulse: NodeJS.Timeout | undefined;
   #connecting: Promise<pg.Client | undefined> | undefined;
   #live: pg.Client | undefined;
   #said: Promise<unknown> = Promise.resolve();
 
-  constructor(postgres: Postgres, log: Log) {
+  constructor(postgres: Postgres, log: Log, loops?: LoopWatch) {
     this.#postgres = postgres;
     this.#log = log;
+    this.#loops = loops;
   }
 
   /**
@@ -58,7 +68,10 @@ export class Subscription {
 
   async close(): Promise<void> {
     this.#closing.abort();
+    this.#loop?.end();
     const client = await this.#connecting?.catch(() => undefined);
+    // Only now: a connection that was being made has begun to feel its pulse.
+    clearInterval(this.#pulse);
     client?.removeAllListeners('end');
     await client?.end();
   }
@@ -76,7 +89,9 @@ export class Subscription {
   }
 
   async #connect(): Promise<pg.Client | undefined> {
+    this.#loop ??= this.#loops?.watch('subscription', silentMs);
     for (let attempt = 0; !this.#closing.signal.aborted; attempt += 1) {
+      this.#loop?.beat();
       try {
         return await this.#open();
       } catch (error) {
@@ -103,12 +118,25 @@ export class Subscription {
     }
     this.#live = client;
     this.#said = Promise.resolve();
+    this.#pulse = setInterval(() => void this.#feelPulse(client), pulseMs);
     client.once('end', () => this.#reconnect());
     return client;
   }
 
+  /** A connection that does not answer is given up, and made again. */
+  async #feelPulse(client: pg.Client): Promise<void> {
+    try {
+      await withTimeout(this.#say(client, 'SELECT 1'), pulseMs / 2, 'Postgres');
+      this.#loop?.beat();
+    } catch (error) {
+      this.#log.warn({ event: 'postgres.listen-hangs', err: error });
+      await client.end().catch(() => undefined);
+    }
+  }
+
   #reconnect(): void {
     this.#live = undefined;
+    clearInterval(this.#pulse);
     if (this.#closing.signal.aborted) return;
     this.#connecting = this.#connect().then((client) => {
       for (const tell of this.#onReconnect) tell();

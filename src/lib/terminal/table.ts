@@ -25,22 +25,58 @@ export const cellText = (value: Cell): string => {
 export const shorten = (text: string, width: number): string =>
   text.length <= width ? text : `${text.slice(0, Math.max(0, width - 1)).replace(/[\uD800-\uDBFF]$/, '')}…`;
 
-/** Rows under their columns' titles, or `empty` when there are none. */
-export const table = <Row>(rows: readonly Row[], columns: readonly Column<Row>[], empty: string): string => {
+const gap = 2;
+/** A column with a greatest width may be narrowed to so much. */
+const leastWidth = 12;
+
+const total = (widths: readonly number[]): number => widths.reduce((sum, width) => sum + width + gap, -gap);
+
+/** Takes what is too much off the columns that may be cut, the widest first. */
+const narrow = <Row>(
+  widths: readonly number[],
+  columns: readonly Column<Row>[],
+  available: number,
+): readonly number[] => {
+  const narrowed = [...widths];
+  while (total(narrowed) > available) {
+    const cuttable = narrowed.map((width, index) => (columns[index]?.maxWidth === undefined ? 0 : width));
+    const widest = Math.max(...cuttable);
+    if (widest <= leastWidth) break;
+    narrowed[cuttable.indexOf(widest)] = widest - 1;
+  }
+  return narrowed;
+};
+
+const terminalWidth = (): number => (process.stdout.isTTY ? process.stdout.columns : Number.POSITIVE_INFINITY);
+
+/**
+ * Rows under their columns' titles, or `empty` when there are none. Where they do not fit into `width` (the terminal's, if
+ * there is one) long values are cut; where that is not enough, each row becomes a paragraph.
+ */
+export const table = <Row>(
+  rows: readonly Row[],
+  columns: readonly Column<Row>[],
+  empty: string,
+  width: number = terminalWidth(),
+): string => {
   if (rows.length === 0) return empty;
   const cells = rows.map((row) =>
     columns.map((column) => shorten(cellText(column.value(row)), column.maxWidth ?? Number.POSITIVE_INFINITY)),
   );
-  const widths = columns.map((column, index) =>
+  const wanted = columns.map((column, index) =>
     Math.max(column.title.length, ...cells.map((row) => row[index]?.length ?? 0)),
   );
+  const widths = narrow(wanted, columns, width);
+  if (total(widths) > width) {
+    return cells.map((row) => properties(columns.map(({ title }, index) => [title, row[index] ?? '']))).join('\n\n');
+  }
   const line = (texts: readonly string[]): string =>
     texts
       .map((text, index) => {
-        const width = widths[index] ?? 0;
-        return columns[index]?.align === 'right' ? text.padStart(width) : text.padEnd(width);
+        const cell = shorten(text, widths[index] ?? 0);
+        return columns[index]?.align === 'right' ? cell.padStart(widths[index] ?? 0) : cell.padEnd(widths[index] ?? 0);
       })
-      .join('  ')
+      .join(' '.repeat(gap))
       .trimEnd();
   return [line(columns.map((column) => column.title.toUpperCase())), ...cells.map(line)].join('\n');
 };

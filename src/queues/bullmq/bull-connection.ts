@@ -21,6 +21,8 @@ export interface BullConnection {
   openWorker(name: string, processor: Processor<BullData, null>, options: BullWorkerOptions): BullWorker;
   /** See {@link QueueTransport.epoch}. */
   epoch(queue: string): Promise<string>;
+  /** See {@link QueueTransport.outages}. */
+  outages(): number;
   /** Queues and workers are closed by those who opened them, before. */
   close(): Promise<void>;
 }
@@ -29,7 +31,7 @@ export interface BullConnection {
 export const connectBull = async (config: Config, directUrl: string, log: Log): Promise<BullConnection> => {
   if (config.queueBackend === 'redis' && config.redis.url !== undefined) {
     const { connectBullOnRedis } = await import('./redis-backend.ts');
-    return connectBullOnRedis(config.redis.url, log);
+    return connectBullOnRedis({ variable: 'REDIS_URL', url: config.redis.url, tls: config.redis.tls }, log);
   }
   const { connectBullOnPostgres } = await import('./postgres-backend.ts');
   return connectBullOnPostgres(directUrl, log);

@@ -39,6 +39,10 @@ export class BullTransport implements QueueTransport {
     return this.#connection.epoch(this.queue);
   }
 
+  outages(): number {
+    return this.#connection.outages();
+  }
+
   async add(entries: readonly QueueEntry[], { first = false }: { readonly first?: boolean } = {}): Promise<void> {
     const jobs = entries.map((entry) => bullJobOf(entry, first));
     // To Redis the commands go out together and in order anyway, and cost less than BullMQ's transaction around them.

@@ -3,6 +3,7 @@ import type { Postgres } from '../../lib/postgres/postgres.ts';
 import type { JobRegistry } from '../job-registry.ts';
 import type { JobRecord, JobState } from '../ledger/job-record.ts';
 import type { Transports } from '../open-transports.ts';
+import type { ShowJob } from '../payloads/show-job.ts';
 import type { Envelope } from '../transport.ts';
 import type { BullJob, BullQueue } from './bull-connection.ts';
 import { BullTransport } from './bull-transport.ts';
@@ -11,6 +12,7 @@ export interface DirectJobsParts {
   readonly postgres: Postgres;
   readonly registry: JobRegistry;
   readonly transports: Transports;
+  readonly show: ShowJob;
 }
 
 const bullStates = { waiting: 'wait', active: 'active' } as const;
@@ -25,33 +27,33 @@ const envelopeOf = ({ data }: BullJob): Envelope | undefined => ('items' in data
 /** Undefined for what the relay put there. */
 const recordOf = (job: BullJob, queue: string, state: DirectState): JobRecord | undefined => {
   const envelope = envelopeOf(job);
-  return (
-    envelope && {
-      id: job.id ?? '',
-      name: job.name,
-      queue,
-      state,
-      priority: 5,
-      tenant: envelope.tenant,
-      payload: envelope.payload,
-      tags: [],
-      attemptsAllowed: envelope.attemptsAllowed,
-      attemptsMade: envelope.attemptsMade,
-      timeoutMs: envelope.timeoutMs,
-      deduplicationKey: null,
-      parentId: null,
-      scheduleName: null,
-      dueAt: new Date(job.timestamp),
-      createdAt: new Date(job.timestamp),
-      startedAt: job.processedOn === undefined ? null : new Date(job.processedOn),
-      finishedAt: null,
-      worker: null,
-      progress: null,
-      failures: [],
-      result: null,
-      error: null,
-    }
-  );
+  if (!envelope) return undefined;
+  return {
+    id: job.id ?? '',
+    name: job.name,
+    queue,
+    state,
+    priority: 5,
+    tenant: envelope.tenant,
+    payload: envelope.payload,
+    tags: [],
+    attemptsAllowed: envelope.attemptsAllowed,
+    attemptsMade: envelope.attemptsMade,
+    timeoutMs: envelope.timeoutMs,
+    deduplicationKey: null,
+    parentId: null,
+    scheduleName: null,
+    dueAt: new Date(job.timestamp),
+    createdAt: new Date(job.timestamp),
+    startedAt: job.processedOn === undefined ? null : new Date(job.processedOn),
+    finishedAt: null,
+    worker: null,
+    progress: null,
+    failures: [],
+    result: null,
+    error: null,
+    children: null,
+  };
 };
 
 /** Jobs that were enqueued straight to a queue, while they wait or run there: the ledger learns of them only when they fail. */
@@ -88,7 +90,8 @@ export class DirectJobs {
 
   async find(queue: string, id: string): Promise<JobRecord | undefined> {
     const job = await (await this.#bull(queue))?.getJob(id);
-    return job && recordOf(job, queue, job.processedOn === undefined ? 'waiting' : 'active');
+    const record = job && recordOf(job, queue, job.processedOn === undefined ? 'waiting' : 'active');
+    return record && this.#parts.show(record);
   }
 
   retry(id: string): Promise<void> {
@@ -130,6 +133,6 @@ export class DirectJobs {
 
   async #read(bull: BullQueue, queue: string, state: DirectState): Promise<readonly JobRecord[]> {
     const jobs = await bull.getJobs([bullStates[state]], 0, readMost - 1);
-    return jobs.flatMap((job) => recordOf(job, queue, state) ?? []);
+    return jobs.flatMap((job) => recordOf(job, queue, state) ?? []).map(this.#parts.show);
   }
 }

@@ -46,6 +46,7 @@ export const connectBullOnPostgres = (directUrl: string, log: Log): BullConnecti
     openQueue,
     openWorker,
     epoch: () => Promise.resolve('postgres'),
+    outages: () => 0,
     close: () => pool.end(),
   };
 };

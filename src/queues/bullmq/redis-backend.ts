@@ -1,7 +1,10 @@
 import { randomUUID } from 'node:crypto';
 import { Queue, Worker } from 'bullmq';
+import type { Redis } from 'ioredis';
+import { isConnectionError } from '../../lib/errors/classify.ts';
 import type { Log } from '../../lib/log/create-log.ts';
-import { connectRedis } from '../../lib/redis/connect-redis.ts';
+import { connectQueueRedis, type RedisAddress } from '../../lib/redis/connect-redis.ts';
+import { evictionWarning } from '../../lib/redis/examine-redis.ts';
 import {
   workerSettings,
   type BullConnection,
@@ -13,16 +16,25 @@ import {
 /** The hash tag keeps all keys of a queue on one node of a Cluster, and spreads the queues over the nodes. */
 const prefixOf = (queue: string): string => `{treadle:${queue}}`;
 
-export const connectBullOnRedis = async (url: string, log: Log): Promise<BullConnection> => {
-  const client = await connectRedis(url, 'queue', log);
+export const connectBullOnRedis = async (address: RedisAddress, log: Log): Promise<BullConnection> => {
+  const { client, facts } = await connectQueueRedis(address, log);
+  const warning = evictionWarning(facts);
+  if (warning !== undefined) log.warn({ event: 'redis.may-evict', variable: address.variable }, warning);
+  // BullMQ would write the same to the terminal for each of its connections, and fail where INFO is forbidden.
+  const skipVersionCheck = warning !== undefined;
+
+  /** Of an outage every queue and worker hears, and the client logs it once. */
+  const logError = (event: string, queue: string, error: Error): void =>
+    log[isConnectionError(error) ? 'debug' : 'warn']({ event, queue, err: error });
 
   const openQueue = (name: string): BullQueue => {
     const queue = new Queue<BullData, null>(name, {
       connection: client,
       prefix: prefixOf(name),
       skipMetasUpdate: true,
+      skipVersionCheck,
     });
-    queue.on('error', (error) => log.warn({ event: 'bullmq.queue-error', queue: name, err: error }));
+    queue.on('error', (error) => logError('bullmq.queue-error', name, error));
     return queue;
   };
 
@@ -30,9 +42,10 @@ export const connectBullOnRedis = async (url: string, log: Log): Promise<BullCon
     const worker = new Worker<BullData, null>(name, processor, {
       connection: client,
       prefix: prefixOf(name),
+      skipVersionCheck,
       ...workerSettings(options),
     });
-    worker.on('error', (error) => log.warn({ event: 'bullmq.worker-error', queue: name, err: error }));
+    worker.on('error', (error) => logError('bullmq.worker-error', name, error));
     return worker;
   };
 
@@ -44,10 +57,22 @@ export const connectBullOnRedis = async (url: string, log: Log): Promise<BullCon
     return (await client.set(key, fresh, 'NX')) === 'OK' ? fresh : ((await client.get(key)) ?? fresh);
   };
 
+  // A node of a Cluster says so by itself; its first connection counts, too, which does no harm.
+  let outages = 0;
+  const countOutage = (): void => {
+    outages += 1;
+  };
+  client.on('ready', countOutage);
+  if ('nodes' in client) {
+    // A replica is known from the start, and connected to when it becomes the master.
+    for (const node of client.nodes()) node.on('ready', countOutage);
+    client.on('+node', (node: Redis) => node.on('ready', countOutage));
+  }
+
   const close = async (): Promise<void> => {
     if (client.status === 'ready') await client.quit().catch(() => undefined);
     client.disconnect();
   };
 
-  return { backend: 'redis', openQueue, openWorker, epoch, close };
+  return { backend: 'redis', openQueue, openWorker, epoch, outages: () => outages, close };
 };

@@ -1,13 +1,17 @@
-import { createHash } from 'node:crypto';
 import { AppError, validationError, type Fault } from '../../lib/errors/app-error.ts';
 import type { Postgres } from '../../lib/postgres/postgres.ts';
 import type { Queryable } from '../../lib/postgres/queryable.ts';
+import { activeTraceparent } from '../../lib/telemetry/tracing.ts';
 import type { JobContract } from '../define-job.ts';
+import { insertFlow } from '../flows/insert-flow.ts';
+import { prepareFlow, type FlowNode } from '../flows/prepare-flow.ts';
 import type { JobRegistry } from '../job-registry.ts';
+import { batchesOf } from '../ledger/batches-of.ts';
 import { insertJobs, needsTransaction } from '../ledger/insert-jobs.ts';
 import type { AcceptedJob, EnqueueContext, EnqueueOptions, Enqueuer, EnqueueRequest } from '../ports.ts';
 import type { QueueItem } from '../transport.ts';
 import { prepareJob, type PreparedJob } from './prepare-job.ts';
+import { isHashOf, requestHash } from './request-hash.ts';
 
 /** Puts items straight into a queue, around the ledger. */
 export type AddDirectly = (queue: string, items: readonly QueueItem[]) => Promise<void>;
@@ -18,15 +22,18 @@ export interface EnqueuerParts {
   readonly addDirectly: AddDirectly;
 }
 
-const batchSize = 1_000;
-
-const prepareOrThrow = (contract: JobContract, payload: unknown, options?: EnqueueOptions): PreparedJob => {
-  const prepared = prepareJob(contract, payload, options);
-  if ('faults' in prepared) throw validationError(`the job ${contract.name}`, prepared.faults);
-  return prepared.job;
-};
-
-const ledgerOnly = ['delayMs', 'runAt', 'tenant', 'tags', 'deduplicationKey', 'idempotencyKey', 'parent'] as const;
+const ledgerOnly = [
+  'delayMs',
+  'runAt',
+  'debounceMs',
+  'debounceMaxMs',
+  'throttleMs',
+  'tenant',
+  'tags',
+  'deduplicationKey',
+  'idempotencyKey',
+  'parent',
+] as const;
 
 const refuseLedgerOptions = (job: PreparedJob): void => {
   const given = ledgerOnly.filter((option) => job.options[option] !== undefined);
@@ -40,7 +47,7 @@ const refuseLedgerOptions = (job: PreparedJob): void => {
   );
 };
 
-const directItem = (job: PreparedJob): QueueItem => ({
+const directItem = (job: PreparedJob, traceparent: string | undefined): QueueItem => ({
   id: job.id,
   name: job.contract.name,
   envelope: {
@@ -51,17 +58,9 @@ const directItem = (job: PreparedJob): QueueItem => ({
     timeoutMs: job.options.timeoutMs ?? job.contract.timeoutMs,
     returns: 0,
     tracked: false,
+    ...(traceparent === undefined ? {} : { traceparent }),
   },
 });
-
-const requestHash = (job: PreparedJob): string => {
-  const { idempotencyKey: _, ...options } = job.options;
-  return createHash('sha256')
-    .update(job.contract.name)
-    .update(JSON.stringify(job.payload))
-    .update(JSON.stringify(options))
-    .digest('hex');
-};
 
 /** The one way into Treadle for TypeScript; HTTP and the command line go through it too. */
 class LedgerEnqueuer implements Enqueuer {
@@ -77,7 +76,7 @@ class LedgerEnqueuer implements Enqueuer {
     options: EnqueueOptions & EnqueueContext = {},
   ): Promise<AcceptedJob> {
     const { tx, ...rest } = options;
-    const job = prepareOrThrow(contract, payload, rest);
+    const job = this.#prepare(contract, payload, rest);
     if (contract.durability === 'queue' && !tx) {
       const [accepted] = await this.#direct([job]);
       if (accepted) return accepted;
@@ -102,7 +101,7 @@ class LedgerEnqueuer implements Enqueuer {
   ): Promise<AcceptedJob> {
     const contract = this.#ledgerContract(request.name);
     return this.#accept(
-      prepareOrThrow(contract, request.payload, request.options),
+      this.#prepare(contract, request.payload, request.options),
       tx,
       idempotencyScope ?? contract.name,
     );
@@ -128,6 +127,21 @@ class LedgerEnqueuer implements Enqueuer {
     return this.#insertAll(this.#prepareAll(known, faults, requests), tx);
   }
 
+  async enqueueFlow(root: FlowNode, { tx }: EnqueueContext = {}): Promise<AcceptedJob> {
+    const nodes = prepareFlow(root, this.#parts.registry.keys);
+    const insert = (db: Queryable): Promise<void> => insertFlow(db, nodes);
+    await (tx ? insert(tx) : this.#parts.postgres.transaction(insert, { name: 'enqueue-flow' }));
+    const { id, contract } = nodes[0]?.job ?? { id: '', contract: root.contract };
+    const state = root.children.length > 0 ? 'waiting-children' : 'accepted';
+    return { id, queue: contract.queue, name: contract.name, state };
+  }
+
+  #prepare(contract: JobContract, payload: unknown, options?: EnqueueOptions): PreparedJob {
+    const prepared = prepareJob(contract, payload, options, this.#parts.registry.keys);
+    if ('faults' in prepared) throw validationError(`the job ${contract.name}`, prepared.faults);
+    return prepared.job;
+  }
+
   #ledgerContract(name: string): JobContract {
     const contract = this.#parts.registry.get(name);
     if (contract.durability === 'ledger') return contract;
@@ -150,7 +164,7 @@ class LedgerEnqueuer implements Enqueuer {
     const positions = (requests ?? entries).map((_, index) => index).filter((index) => !failed.has(index));
     const jobs = entries.flatMap((entry, index) => {
       const position = positions[index] ?? index;
-      const prepared = prepareJob(entry.contract, entry.payload, entry.options);
+      const prepared = prepareJob(entry.contract, entry.payload, entry.options, this.#parts.registry.keys);
       if ('job' in prepared) return [prepared.job];
       faults.push(
         ...prepared.faults.map((fault) => ({ ...fault, path: `jobs[${position}].${fault.path}`, index: position })),
@@ -168,7 +182,7 @@ class LedgerEnqueuer implements Enqueuer {
   async #accept(job: PreparedJob, tx: Queryable | undefined, scope: string): Promise<AcceptedJob> {
     const key = job.options.idempotencyKey;
     if (key === undefined) {
-      const [accepted] = await insertJobs(tx ?? this.#parts.postgres, [job]);
+      const [accepted] = await this.#insertAll([job], tx);
       if (accepted) return accepted;
       throw new AppError('INTERNAL_ERROR', 'the ledger did not answer the job it accepted', {});
     }
@@ -177,7 +191,8 @@ class LedgerEnqueuer implements Enqueuer {
   }
 
   async #acceptOnce(tx: Queryable, job: PreparedJob, scope: string, key: string): Promise<AcceptedJob> {
-    const hash = requestHash(job);
+    const { keys } = this.#parts.registry;
+    const hash = requestHash(job, keys);
     const claimed = await tx.query(
       `INSERT INTO treadle.idempotency_keys (scope, key, request_hash, job_id) VALUES ($1, $2, $3, $4) ON CONFLICT (scope, key) DO NOTHING`,
       [scope, key, hash, job.id],
@@ -199,7 +214,7 @@ class LedgerEnqueuer implements Enqueuer {
       [scope, key],
     );
     const [known] = rows;
-    if (!known || known.request_hash !== hash) {
+    if (!known || !isHashOf(known.request_hash, job, keys)) {
       throw new AppError('IDEMPOTENCY_CONFLICT', 'the idempotency key was used with another request', {
         idempotencyKey: key,
       });
@@ -208,16 +223,15 @@ class LedgerEnqueuer implements Enqueuer {
   }
 
   async #insertAll(jobs: readonly PreparedJob[], tx: Queryable | undefined): Promise<readonly AcceptedJob[]> {
-    if (tx || (jobs.length <= batchSize && !needsTransaction(jobs)))
-      return this.#insertBatches(tx ?? this.#parts.postgres, jobs);
-    return this.#parts.postgres.transaction((own) => this.#insertBatches(own, jobs), { name: 'enqueue-many' });
+    const batches = batchesOf(jobs, (job) => job);
+    if (tx || (batches.length <= 1 && !needsTransaction(jobs)))
+      return this.#insertBatches(tx ?? this.#parts.postgres, batches);
+    return this.#parts.postgres.transaction((own) => this.#insertBatches(own, batches), { name: 'enqueue-many' });
   }
 
-  async #insertBatches(db: Queryable, jobs: readonly PreparedJob[]): Promise<readonly AcceptedJob[]> {
+  async #insertBatches(db: Queryable, batches: readonly (readonly PreparedJob[])[]): Promise<readonly AcceptedJob[]> {
     const accepted: AcceptedJob[] = [];
-    for (let start = 0; start < jobs.length; start += batchSize) {
-      accepted.push(...(await insertJobs(db, jobs.slice(start, start + batchSize))));
-    }
+    for (const batch of batches) accepted.push(...(await insertJobs(db, batch)));
     return accepted;
   }
 
@@ -225,7 +239,11 @@ class LedgerEnqueuer implements Enqueuer {
     for (const job of jobs) refuseLedgerOptions(job);
     const [first] = jobs;
     if (!first) return [];
-    await this.#parts.addDirectly(first.contract.queue, jobs.map(directItem));
+    // A queue carries no large payloads, and who is asked for one waits for its row anyway.
+    if (jobs.some(({ largeBytes }) => largeBytes !== undefined)) return this.#insertAll(jobs, undefined);
+    const traceparent = activeTraceparent();
+    const items = jobs.map((job) => directItem(job, traceparent));
+    await this.#parts.addDirectly(first.contract.queue, items);
     return jobs.map((job) => ({ id: job.id, queue: job.contract.queue, name: job.contract.name, state: 'waiting' }));
   }
 }

@@ -2,6 +2,7 @@ import { z } from 'zod';
 import { validationError } from '../../lib/errors/app-error.ts';
 import type { Queryable } from '../../lib/postgres/queryable.ts';
 import { jobColumns, jobRecordOf, type JobRow } from '../ledger/job-columns.ts';
+import type { ShowJob } from '../payloads/show-job.ts';
 import { finishedStates, openStates, type JobRecord, type JobState, type Page } from '../ledger/job-record.ts';
 
 /** A condition on jobs: SQL with `$n` for its one value. */
@@ -42,12 +43,13 @@ export interface JobPageRequest {
   readonly conditions: readonly Condition[];
   readonly limit: number;
   readonly cursor?: string | undefined;
+  readonly show: ShowJob;
 }
 
 /** Jobs, newest first (ids sort by time of acceptance), by keyset in both directions. */
 export const pageOfJobs = async (
   db: Queryable,
-  { states, conditions, limit, cursor: text }: JobPageRequest,
+  { states, conditions, limit, cursor: text, show }: JobPageRequest,
 ): Promise<Page<JobRecord>> => {
   const cursor = text === undefined ? undefined : decodeCursor(text);
   const towardsNewer = cursor?.towards === 'newer';
@@ -60,7 +62,7 @@ export const pageOfJobs = async (
     all.map(({ value }) => value),
   );
   const more = rows.length > limit;
-  const items = rows.slice(0, limit).map(jobRecordOf);
+  const items = rows.slice(0, limit).map((row) => show(jobRecordOf(row)));
   if (towardsNewer) items.reverse();
   const [first] = items;
   const last = items.at(-1);

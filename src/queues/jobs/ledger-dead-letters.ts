@@ -1,42 +1,77 @@
+import { containedIn } from '../../lib/json/path-filter.ts';
 import type { Postgres } from '../../lib/postgres/postgres.ts';
 import type { Queryable } from '../../lib/postgres/queryable.ts';
 import type { JobRecord, Page } from '../ledger/job-record.ts';
 import type { DeadLetterFilter, DeadLetters } from '../ports.ts';
+import type { ShowJob } from '../payloads/show-job.ts';
 import { pageOfJobs, type Condition } from './job-pages.ts';
 import { reopenJobs } from './reopen-jobs.ts';
 
-const conditionsOf = (filter: DeadLetterFilter): readonly Condition[] => {
-  const conditions: (Condition | undefined)[] = [
-    filter.ids && { sql: (parameter) => `id = ANY (${parameter}::uuid[])`, value: filter.ids },
-    filter.queue === undefined ? undefined : { sql: (parameter) => `queue = ${parameter}`, value: filter.queue },
-    filter.name === undefined ? undefined : { sql: (parameter) => `name = ${parameter}`, value: filter.name },
-    filter.errorCode === undefined
-      ? undefined
-      : { sql: (parameter) => `error ->> 'code' = ${parameter}`, value: filter.errorCode },
-    filter.from && { sql: (parameter) => `finished_at >= ${parameter}`, value: filter.from },
-    filter.to && { sql: (parameter) => `finished_at < ${parameter}`, value: filter.to },
+const condition = (value: unknown, sql: Condition['sql']): readonly Condition[] =>
+  value === undefined ? [] : [{ sql, value }];
+
+const conditionsOf = (filter: DeadLetterFilter, hiddenFrom: readonly string[]): readonly Condition[] => {
+  return [
+    ...condition(hiddenFrom.length > 0 ? hiddenFrom : undefined, (parameter) => `name <> ALL (${parameter}::text[])`),
+    ...condition(filter.ids, (parameter) => `id = ANY (${parameter}::uuid[])`),
+    ...condition(filter.queue, (parameter) => `queue = ${parameter}`),
+    ...condition(filter.name, (parameter) => `name = ${parameter}`),
+    ...condition(filter.errorCode, (parameter) => `error ->> 'code' = ${parameter}`),
+    ...condition(filter.tenant, (parameter) => `tenant = ${parameter}`),
+    ...condition(filter.tag, (parameter) => `tags @> ARRAY[${parameter}]`),
+    ...containedIn(filter.payload ?? {}).flatMap((json) =>
+      condition(json, (parameter) => `payload @> ${parameter}::jsonb`),
+    ),
+    ...condition(filter.from, (parameter) => `finished_at >= ${parameter}`),
+    ...condition(filter.to, (parameter) => `finished_at < ${parameter}`),
   ];
-  return conditions.filter((condition) => condition !== undefined);
 };
 
 /** {@link DeadLetters} over the ledger. */
 export class LedgerDeadLetters implements DeadLetters {
-  readonly #postgres: Postgres;
+  readonly #db: Queryable & Pick<Postgres, 'transaction'>;
+  readonly #show: ShowJob;
+  readonly #jobsHiding: (path: string) => readonly string[];
 
-  constructor(postgres: Postgres) {
-    this.#postgres = postgres;
+  /** `jobsHiding` answers which jobs hide what lies at a path of their payload. */
+  constructor(
+    db: Queryable & Pick<Postgres, 'transaction'>,
+    show: ShowJob,
+    jobsHiding: (path: string) => readonly string[],
+  ) {
+    this.#db = db;
+    this.#show = show;
+    this.#jobsHiding = jobsHiding;
   }
 
   list(
     filter: DeadLetterFilter,
     page: { readonly limit: number; readonly cursor?: string | undefined },
   ): Promise<Page<JobRecord>> {
-    return pageOfJobs(this.#postgres, { ...page, states: ['dead'], conditions: conditionsOf(filter) });
+    return pageOfJobs(this.#db, { ...page, states: ['dead'], conditions: this.#conditions(filter), show: this.#show });
+  }
+
+  async count(filter: DeadLetterFilter): Promise<number> {
+    const { where, values } = deadWhere(this.#conditions(filter));
+    const { rows } = await this.#db.query<{ dead: number }>(
+      `SELECT count(*)::integer AS dead FROM treadle.finished_jobs WHERE ${where}`,
+      values,
+    );
+    return rows[0]?.dead ?? 0;
+  }
+
+  /** A filter tells nobody what a job hides: jobs that hide one of its paths never match. */
+  #conditions(filter: DeadLetterFilter): readonly Condition[] {
+    return conditionsOf(
+      filter,
+      Object.keys(filter.payload ?? {}).flatMap((path) => this.#jobsHiding(path)),
+    );
   }
 
   async redrive(filter: DeadLetterFilter, limit: number): Promise<number> {
-    const oldest = await oldestDead(this.#postgres, conditionsOf(filter), limit);
-    return oldest.length === 0 ? 0 : reopenJobs(this.#postgres, oldest);
+    const oldest = await oldestDead(this.#db, this.#conditions(filter), limit);
+    if (oldest.length === 0) return 0;
+    return this.#db.transaction((tx) => reopenJobs(tx, oldest), { name: 'redrive' });
   }
 }
 
@@ -46,10 +81,15 @@ const oldestDead = async (
   conditions: readonly Condition[],
   limit: number,
 ): Promise<readonly string[]> => {
-  const where = ["state = 'dead'", ...conditions.map(({ sql }, index) => sql(`$${index + 2}`))].join(' AND ');
+  const { where, values } = deadWhere(conditions);
   const { rows } = await db.query<{ id: string }>(
-    `SELECT id FROM treadle.finished_jobs WHERE ${where} ORDER BY id LIMIT $1`,
-    [limit, ...conditions.map(({ value }) => value)],
+    `SELECT id FROM treadle.finished_jobs WHERE ${where} ORDER BY id LIMIT $${values.length + 1}`,
+    [...values, limit],
   );
   return rows.map(({ id }) => id);
 };
+
+const deadWhere = (conditions: readonly Condition[]): { readonly where: string; readonly values: unknown[] } => ({
+  where: ["state = 'dead'", ...conditions.map(({ sql }, index) => sql(`$${index + 1}`))].join(' AND '),
+  values: conditions.map(({ value }) => value),
+});

@@ -4,6 +4,7 @@ import type { JobRegistry } from '../job-registry.ts';
 import type { JobState } from '../ledger/job-record.ts';
 import type { QueueAdmin, QueueSummary } from '../ports.ts';
 import type { Transports } from '../open-transports.ts';
+import { countFinished } from './count-finished.ts';
 
 export interface QueueAdminParts {
   readonly postgres: Postgres;
@@ -11,36 +12,44 @@ export interface QueueAdminParts {
   readonly transports: Transports;
 }
 
-interface CountRow extends Record<string, unknown> {
+interface OpenRow extends Record<string, unknown> {
   readonly queue: string;
   readonly state: JobState;
   readonly jobs: number;
   readonly oldest_ms: number | null;
 }
 
+const mostRecent = 100_000;
+
 interface RecentRow extends Record<string, unknown> {
   readonly queue: string;
-  readonly jobs: number;
+  readonly per_minute: number;
   readonly p50: number | null;
   readonly p99: number | null;
 }
 
-const countJobs = `
+const countOpen = `
   SELECT queue, state, count(*)::integer AS jobs,
     max(extract(epoch FROM now() - due_at) * 1000) FILTER (WHERE state IN ('accepted', 'waiting') AND due_at <= now())::float8 AS oldest_ms
-  FROM treadle.jobs GROUP BY queue, state
-  UNION ALL
-  SELECT queue, state, count(*)::integer, NULL FROM treadle.finished_jobs GROUP BY queue, state`;
+  FROM treadle.jobs GROUP BY queue, state`;
 
-/** Start minus due: how long a job waited for a worker. */
+/**
+ * Start minus due: how long a job waited for a worker. Of very many jobs a part is read, and the minutes counted in which
+ * that part finished.
+ */
 const measureRecent = `
-  SELECT queue, count(*)::integer AS jobs,
-    percentile_cont(0.5) WITHIN GROUP (ORDER BY waited) AS p50, percentile_cont(0.99) WITHIN GROUP (ORDER BY waited) AS p99
-  FROM (
-    SELECT queue, greatest(0, extract(epoch FROM started_at - due_at) * 1000)::float8 AS waited
+  WITH recent AS MATERIALIZED (
+    SELECT queue, finished_at, greatest(0, extract(epoch FROM started_at - due_at) * 1000)::float8 AS waited
     FROM treadle.finished_jobs
-    WHERE state = 'completed' AND finished_at > now() - interval '5 minutes' LIMIT 100000) AS recent
-  GROUP BY queue`;
+    WHERE state = 'completed' AND finished_at > now() - interval '5 minutes' LIMIT ${mostRecent}
+  ), span AS (
+    SELECT CASE WHEN count(*) < ${mostRecent} THEN 5
+      ELSE greatest(0.001, extract(epoch FROM max(finished_at) - min(finished_at)) / 60) END AS minutes
+    FROM recent
+  )
+  SELECT queue, (count(*) / (SELECT minutes FROM span))::float8 AS per_minute,
+    percentile_cont(0.5) WITHIN GROUP (ORDER BY waited) AS p50, percentile_cont(0.99) WITHIN GROUP (ORDER BY waited) AS p99
+  FROM recent GROUP BY queue`;
 
 const answerWithinMs = 2_000;
 
@@ -54,15 +63,17 @@ export class LedgerQueueAdmin implements QueueAdmin {
 
   async list(): Promise<readonly QueueSummary[]> {
     const { postgres, registry } = this.#parts;
-    const [counts, recent, paused] = await Promise.all([
-      postgres.query<CountRow>(countJobs),
+    const [open, finished, recent, paused] = await Promise.all([
+      postgres.query<OpenRow>(countOpen),
+      countFinished(postgres),
       postgres.query<RecentRow>(measureRecent),
       postgres.query<{ name: string }>('SELECT name FROM treadle.queues WHERE paused'),
     ]);
     const pausedNames = new Set(paused.rows.map(({ name }) => name));
     return registry.queues.map(({ name, transport }) => {
-      const own = counts.rows.filter((row) => row.queue === name);
-      const of = (state: JobState): number => own.find((row) => row.state === state)?.jobs ?? 0;
+      const own = open.rows.filter((row) => row.queue === name);
+      const counted = [...own, ...finished.counts.filter((row) => row.queue === name)];
+      const of = (state: JobState): number => counted.find((row) => row.state === state)?.jobs ?? 0;
       const measured = recent.rows.find((row) => row.queue === name);
       const ages = own.flatMap((row) => row.oldest_ms ?? []);
       return {
@@ -70,8 +81,10 @@ export class LedgerQueueAdmin implements QueueAdmin {
         transport,
         paused: pausedNames.has(name),
         counts: countsOf(of),
+        finishedEstimated: finished.estimated,
         oldestWaitingMs: ages.length > 0 ? Math.max(...ages) : null,
-        completedPerMinute: (measured?.jobs ?? 0) / 5,
+        relayLagMs: own.find(({ state }) => state === 'accepted')?.oldest_ms ?? null,
+        completedPerMinute: measured?.per_minute ?? 0,
         latencyMs: { p50: measured?.p50 ?? null, p99: measured?.p99 ?? null },
       };
     });

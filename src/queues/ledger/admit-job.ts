@@ -23,7 +23,7 @@ export const adoptJob = async (
   { jobId, envelope, queue, name }: Delivery,
   priority: number,
 ): Promise<void> => {
-  const { payload, tenant, attemptsAllowed, attemptsMade, timeoutMs } = envelope;
+  const { payload, tenant, attemptsAllowed, attemptsMade, timeoutMs, traceparent } = envelope;
   const values = [
     jobId,
     name,
@@ -34,6 +34,7 @@ export const adoptJob = async (
     attemptsAllowed,
     attemptsMade,
     timeoutMs,
+    traceparent ?? null,
   ];
   await db.query(loadSql(adopt), values);
 };

@@ -2,7 +2,8 @@ import type { FailedAttempt, JobProgress, JobRecord, JobState } from './job-reco
 
 /** What every statement that answers jobs selects, from treadle.all_jobs, jobs or finished_jobs (see the view for the missing ones). */
 export const jobColumns = `id, name, queue, state, priority, tenant, payload, tags, attempts_allowed, attempts_made, timeout_ms,
-  deduplication_key, parent_id, schedule_name, due_at, created_at, started_at, finished_at, worker, progress, failures, result, error`;
+  deduplication_key, parent_id, schedule_name, due_at, created_at, started_at, finished_at, worker, progress, failures, result, error,
+  children_total, children_open, children_failed`;
 
 export interface JobRow extends Record<string, unknown> {
   readonly id: string;
@@ -11,7 +12,7 @@ export interface JobRow extends Record<string, unknown> {
   readonly state: JobState;
   readonly priority: number;
   readonly tenant: string;
-  readonly payload: Readonly<Record<string, unknown>>;
+  readonly payload: Readonly<Record<string, unknown>> | null;
   readonly tags: readonly string[];
   readonly attempts_allowed: number;
   readonly attempts_made: number;
@@ -28,6 +29,9 @@ export interface JobRow extends Record<string, unknown> {
   readonly failures: readonly FailedAttempt[];
   readonly result: unknown;
   readonly error: FailedAttempt['error'] | null;
+  readonly children_total: number | null;
+  readonly children_open: number | null;
+  readonly children_failed: number | null;
 }
 
 /** The one place where a row becomes a record. */
@@ -55,4 +59,8 @@ export const jobRecordOf = (row: JobRow): JobRecord => ({
   failures: row.failures,
   result: row.result,
   error: row.error,
+  children:
+    row.children_total === null
+      ? null
+      : { total: row.children_total, open: row.children_open ?? 0, failed: row.children_failed ?? 0 },
 });

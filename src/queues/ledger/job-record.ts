@@ -23,7 +23,8 @@ export interface JobRecord {
   readonly state: JobState;
   readonly priority: number;
   readonly tenant: string;
-  readonly payload: Readonly<Record<string, unknown>>;
+  /** Null where it is too large for a list: ask for the job itself. */
+  readonly payload: Readonly<Record<string, unknown>> | null;
   readonly tags: readonly string[];
   readonly attemptsAllowed: number;
   readonly attemptsMade: number;
@@ -40,6 +41,11 @@ export interface JobRecord {
   readonly failures: readonly FailedAttempt[];
   readonly result: unknown;
   readonly error: FailedAttempt['error'] | null;
+  /**
+   * Null when it has none; `failed`: of those added since the job last waited for any. Of a finished job as they were when
+   * it ended.
+   */
+  readonly children: { readonly total: number; readonly open: number; readonly failed: number } | null;
 }
 
 /** One page of a keyset listing; cursors are opaque. */

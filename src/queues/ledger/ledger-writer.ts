@@ -3,6 +3,8 @@ import type { Log } from '../../lib/log/create-log.ts';
 import { loadSql } from '../../lib/postgres/load-sql.ts';
 import type { Postgres } from '../../lib/postgres/postgres.ts';
 import type { PreparingQueryable } from '../../lib/postgres/queryable.ts';
+import type { JobMetrics } from '../job-metrics.ts';
+import type { ChildFailurePolicy } from '../outcome.ts';
 import type { FailedAttempt, JobProgress } from './job-record.ts';
 
 /** How a job ended. `result` is JSON text. */
@@ -19,6 +21,8 @@ export interface Ending {
   readonly failure?: FailedAttempt;
   /** The last that was not noted yet. */
   readonly progress?: JobProgress;
+  /** Its end may let another job begin. */
+  readonly limited?: boolean | undefined;
 }
 
 /** A job that goes back to the ledger, to run again at `dueAt`. */
@@ -30,6 +34,11 @@ export interface Return {
   readonly startedAt?: Date;
   readonly worker: string;
   readonly failure?: FailedAttempt;
+  /** Given: it waits for its children. */
+  readonly onChildFailure?: ChildFailurePolicy;
+  readonly limited?: boolean | undefined;
+  /** The trace of this attempt, for a job that was enqueued in none: its next attempts belong to it. */
+  readonly traceparent?: string;
 }
 
 export interface Mark {
@@ -38,7 +47,12 @@ export interface Mark {
   readonly startedAt: Date;
   readonly worker: string;
   readonly progress?: JobProgress;
+  /** Told when somebody wants the job cancelled, or when the attempt's number is no longer the job's: it ended or went back. */
+  readonly onRefused: (why: 'cancelled' | 'gone') => void;
 }
+
+/** What came of a {@link Return}: another attempt or somebody else was first, or somebody wants the job cancelled. */
+export type TakenBack = 'taken' | 'refused' | 'cancelled';
 
 const finish = new URL('./finish-jobs.sql', import.meta.url);
 const takeBack = new URL('./return-jobs.sql', import.meta.url);
@@ -65,6 +79,7 @@ export const finishJobs = async (db: PreparingQueryable, endings: readonly Endin
   const { rows } = await db.queryPrepared<{ ended: number; ids: string[] | null }>(loadSql(finish), [
     `[${endings.map(endingJson).join(',')}]`,
     endings.length,
+    endings.some(({ limited }) => limited),
   ]);
   const [{ ended, ids } = { ended: 0, ids: null }] = rows;
   if (ended === endings.length) return endings.map(() => true);
@@ -73,7 +88,7 @@ export const finishJobs = async (db: PreparingQueryable, endings: readonly Endin
   return endings.map(({ id }) => closed.delete(id));
 };
 
-const takeBackJobs = async (db: PreparingQueryable, returns: readonly Return[]): Promise<readonly boolean[]> => {
+const takeBackJobs = async (db: PreparingQueryable, returns: readonly Return[]): Promise<readonly TakenBack[]> => {
   const rows = returns.map((back) => ({
     id: back.id,
     returns: back.returns,
@@ -82,17 +97,23 @@ const takeBackJobs = async (db: PreparingQueryable, returns: readonly Return[]):
     started_at: back.startedAt,
     worker: back.worker,
     failure: back.failure,
+    child_failure: back.onChildFailure,
+    traceparent: back.traceparent,
   }));
-  const { rows: changed } = await db.queryPrepared<{ id: string }>(loadSql(takeBack), [
+  const { rows: changed } = await db.queryPrepared<{ id: string; cancel_requested: boolean }>(loadSql(takeBack), [
     JSON.stringify(rows),
     returns.map(({ id }) => id),
+    returns.some(({ limited }) => limited),
   ]);
-  const ids = new Set(changed.map(({ id }) => id));
-  return returns.map(({ id }) => ids.has(id));
+  const cancelled = new Map(changed.map((row) => [row.id, row.cancel_requested]));
+  return returns.map(({ id }) => {
+    const wanted = cancelled.get(id);
+    if (wanted === undefined) return 'refused';
+    return wanted ? 'cancelled' : 'taken';
+  });
 };
 
-/** Answers the jobs of which somebody asked that they be cancelled. */
-const markJobs = async (db: PreparingQueryable, marks: readonly Mark[]): Promise<readonly string[]> => {
+const markJobs = async (db: PreparingQueryable, marks: readonly Mark[]): Promise<void> => {
   const rows = marks.map(({ id, returns, startedAt, worker, progress }) => ({
     id,
     returns,
@@ -104,7 +125,11 @@ const markJobs = async (db: PreparingQueryable, marks: readonly Mark[]): Promise
     JSON.stringify(rows),
     marks.map(({ id }) => id),
   ]);
-  return marked.flatMap(({ id, cancel_requested: cancelled }) => (cancelled ? [id] : []));
+  const cancelled = new Map(marked.map((row) => [row.id, row.cancel_requested]));
+  for (const { id, onRefused } of marks) {
+    const wanted = cancelled.get(id);
+    if (wanted !== false) onRefused(wanted ? 'cancelled' : 'gone');
+  }
 };
 
 const markEveryMs = 50;
@@ -113,29 +138,32 @@ const markEveryMs = 50;
 export class LedgerWriter {
   readonly #postgres: Postgres;
   readonly #log: Log;
-  readonly #onCancelRequested: (jobId: string) => void;
   readonly #endings: GroupCommit<Ending, boolean>;
-  readonly #returns: GroupCommit<Return, boolean>;
+  readonly #returns: GroupCommit<Return, TakenBack>;
   readonly #marks = new Map<string, Mark>();
   #marking: NodeJS.Timeout | undefined;
   #markWrite: Promise<void> = Promise.resolve();
 
-  /** `onCancelRequested` is told of running jobs that somebody wants cancelled. */
-  constructor(postgres: Postgres, log: Log, onCancelRequested: (jobId: string) => void) {
+  constructor(postgres: Postgres, log: Log, metrics: JobMetrics) {
     this.#postgres = postgres;
     this.#log = log;
-    this.#onCancelRequested = onCancelRequested;
     const onConnectionError = (error: unknown): void => log.warn({ event: 'ledger.unreachable', err: error });
     this.#endings = new GroupCommit({
       maxBatch: 500,
       writers: 2,
       onConnectionError,
-      write: (endings) => finishJobs(postgres, endings),
+      write: (endings) => {
+        metrics.written('ends', endings.length);
+        return finishJobs(postgres, endings);
+      },
     });
     this.#returns = new GroupCommit({
       maxBatch: 500,
       onConnectionError,
-      write: (returns) => takeBackJobs(postgres, returns),
+      write: (returns) => {
+        metrics.written('returns', returns.length);
+        return takeBackJobs(postgres, returns);
+      },
     });
   }
 
@@ -146,8 +174,8 @@ export class LedgerWriter {
     return this.#endings.submit(progress ? { ...ending, progress } : ending);
   }
 
-  /** Takes the job back; false when it is no longer this attempt's. */
-  takeBack(back: Return): Promise<boolean> {
+  /** Takes the job back, also when somebody wants it cancelled: the caller ends it then. */
+  takeBack(back: Return): Promise<TakenBack> {
     this.#marks.delete(back.id);
     return this.#returns.submit(back);
   }
@@ -174,10 +202,9 @@ export class LedgerWriter {
     const marks = [...this.#marks.values()];
     this.#marks.clear();
     if (marks.length === 0) return;
-    this.#markWrite = markJobs(this.#postgres, marks).then(
-      (cancelled) => cancelled.forEach((id) => this.#onCancelRequested(id)),
-      // Only what operators see is late; the next mark or the end of the job sets it right.
-      (error: unknown) => this.#log.debug({ event: 'ledger.mark-failed', err: error }),
+    // Only what operators see is late; the next mark or the end of the job sets it right.
+    this.#markWrite = markJobs(this.#postgres, marks).catch((error: unknown) =>
+      this.#log.debug({ event: 'ledger.mark-failed', err: error }),
     );
   }
 }

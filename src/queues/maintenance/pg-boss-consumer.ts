@@ -1,5 +1,6 @@
 import type { JobWithMetadata, PgBoss } from 'pg-boss';
 import { Alarm } from '../../lib/batching/alarm.ts';
+import type { LoopWatch, WatchedLoop } from '../../lib/health/loop-watch.ts';
 import type { Log } from '../../lib/log/create-log.ts';
 import type { Subscription } from '../../lib/postgres/subscription.ts';
 import {
@@ -18,6 +19,7 @@ import { parseItem } from './pg-boss-item.ts';
 export interface PgBossConsumerParts {
   readonly client: PgBossClient;
   readonly subscription: Subscription;
+  readonly loops?: LoopWatch;
   readonly log: Log;
   /** How often it looks for what no notification told of, such as the items of workers that fell silent. */
   readonly pollMs?: number;
@@ -27,6 +29,8 @@ interface LiveClaim extends PgBossClaim {
   readonly lock: LockLoss;
   renewedAt: number;
 }
+
+const silentMs = 60_000;
 
 /**
  * Takes items of one pg-boss queue from when it is made, at most `concurrency` at a time. Woken by NOTIFY on the
@@ -42,6 +46,8 @@ export class PgBossConsumer implements Consumer {
   readonly #running = new Set<Promise<void>>();
   readonly #renewing: NodeJS.Timeout;
   readonly #taking: Promise<void>;
+  readonly #fetching: WatchedLoop | undefined;
+  readonly #renewals: WatchedLoop | undefined;
   #paused = false;
   #stopListening: (() => Promise<void>) | undefined;
 
@@ -49,6 +55,8 @@ export class PgBossConsumer implements Consumer {
     this.#parts = parts;
     this.#options = options;
     this.#heartbeatMs = heartbeatMsOf(options.lockMs);
+    this.#fetching = parts.loops?.watch(`fetch ${options.queue}`, silentMs);
+    this.#renewals = parts.loops?.watch(`locks ${options.queue}`, silentMs);
     this.#renewing = setInterval(() => void this.#renewAll(), this.#heartbeatMs / 4);
     void this.#listen();
     this.#taking = this.#takeUntilPaused();
@@ -57,6 +65,7 @@ export class PgBossConsumer implements Consumer {
   async pause(): Promise<void> {
     this.#paused = true;
     this.#alarm.ring();
+    this.#fetching?.end();
     await this.#taking;
   }
 
@@ -65,6 +74,7 @@ export class PgBossConsumer implements Consumer {
     void this.#stopListening?.();
     await Promise.all(this.#running);
     clearInterval(this.#renewing);
+    this.#renewals?.end();
   }
 
   /** Without notifications the poll still finds everything; the subscription listens again when it is connected again. */
@@ -88,6 +98,7 @@ export class PgBossConsumer implements Consumer {
 
   async #takeUntilPaused(): Promise<void> {
     while (!this.#paused) {
+      this.#fetching?.beat();
       const free = this.#options.concurrency - this.#running.size;
       const taken = free > 0 ? await this.#take(free) : 0;
       if (!this.#paused && taken < Math.max(free, 1)) await this.#alarm.sleep(this.#parts.pollMs ?? 5_000);
@@ -170,6 +181,7 @@ export class PgBossConsumer implements Consumer {
 
   async #renewAll(): Promise<void> {
     await Promise.all([...this.#claims].map((claim) => this.#holds(claim)));
+    this.#renewals?.beat();
   }
 
   /** Asks Postgres, which renews the heartbeat. While it does not answer, the claim holds until its heartbeat lapses. */

@@ -1,6 +1,6 @@
 import { v5 as uuidV5 } from 'uuid';
 import { z } from 'zod';
-import type { QueueItem } from '../transport.ts';
+import type { Envelope, QueueItem } from '../transport.ts';
 
 /** Namespace of the ids below; drawn once at random. */
 const namespace = '6f1f8a52-5b0e-4c3c-9d5e-0f6d2f3f9a41';
@@ -16,14 +16,20 @@ const itemSchema = z.object({
   id: z.string(),
   name: z.string(),
   envelope: z.object({
-    payload: z.record(z.string(), z.unknown()),
+    payload: z.record(z.string(), z.unknown()).nullable(),
     tenant: z.string(),
     attemptsMade: z.number(),
     attemptsAllowed: z.number(),
     timeoutMs: z.number(),
     returns: z.number(),
     tracked: z.boolean(),
-  }),
+    awaits: z.number().exactOptional(),
+    childrenFailed: z.number().exactOptional(),
+    limited: z.boolean().exactOptional(),
+    unsure: z.boolean().exactOptional(),
+    dueMs: z.number().exactOptional(),
+    traceparent: z.string().exactOptional(),
+  } satisfies Record<keyof Envelope, z.ZodType>),
 });
 
 /** What pg-boss keeps of an item; read back with {@link parseItem}. */

@@ -34,6 +34,10 @@ export class PgBossTransport implements QueueTransport {
     return Promise.resolve('postgres');
   }
 
+  outages(): number {
+    return 0;
+  }
+
   async add(entries: readonly QueueEntry[], { first = false }: { readonly first?: boolean } = {}): Promise<void> {
     const items = entries.flatMap((entry) => (isBundle(entry) ? entry.items : [entry]));
     if (items.length === 0) return;

@@ -5,6 +5,7 @@ import { migrateDown, migrateUp } from '../../lib/migrations/migrate.ts';
 import { migrationStatus, refuseForeignHistory, type MigrationRecord } from '../../lib/migrations/migration-status.ts';
 import { retryOnLockTimeout, withMigrationLock } from '../../lib/migrations/with-migration-lock.ts';
 import { connectDirect } from '../../lib/postgres/pool.ts';
+import { publishContracts, type JobRegistry } from '../job-registry.ts';
 import { expectedPgBossVersion, migratePgBoss, pgBossVersion } from '../maintenance/pg-boss-schema.ts';
 import { bullmqVersion, expectedBullmqVersion, migrateBullmq } from './bullmq-schema.ts';
 
@@ -58,6 +59,16 @@ export const migrateAll = async (directUrl: string, log: Log): Promise<readonly 
     if (await retryOnLockTimeout(log, 'pgboss', () => migratePgBoss(client))) applied.push('pgboss');
     return applied;
   });
+};
+
+/** Tells the database which jobs there are, see {@link publishContracts}. */
+export const publishAll = async (directUrl: string, registry: JobRegistry): Promise<void> => {
+  const client = await connectDirect(directUrl, 'treadle:contracts');
+  try {
+    await publishContracts(client, registry);
+  } finally {
+    await client.end();
+  }
 };
 
 /** Takes back the last `count` of Treadle's own migrations and answers their names; its libraries' schemas stay. */

@@ -1,30 +1,12 @@
-import { uuidV7 } from '../../lib/ids/uuid-v7.ts';
 import { withTimeout } from '../../lib/batching/with-timeout.ts';
-import { loadSql } from '../../lib/postgres/load-sql.ts';
 import type { Postgres } from '../../lib/postgres/postgres.ts';
 import { isBundle, transportIdOf, type QueueEntry, type QueueItem, type QueueTransport } from '../transport.ts';
+import type { QueueLimits } from '../limits/queue-limits.ts';
 import { BacklogTarget } from './backlog-target.ts';
+import { Picker, type Picked, type PickedRow } from './picker.ts';
 
-interface PickedRow {
-  readonly id: string;
-  readonly name: string;
-  readonly tenant: string;
-  readonly payload: Readonly<Record<string, unknown>>;
-  readonly attempts_made: number;
-  readonly attempts_allowed: number;
-  readonly timeout_ms: number;
-  readonly returns: number;
-  readonly bundle: string | null;
-  /** Goes before everything that waits. */
-  readonly first: boolean;
-  /** Where it stands in its batch, as a decimal number. */
-  readonly position: string;
-}
-
-const pickDue = new URL('./pick-due.sql', import.meta.url);
 const maxBatch = 1_000;
 const answerWithinMs = 5_000;
-const maxTenants = 200;
 
 const itemOf = (row: PickedRow, unsure: boolean): QueueItem => ({
   id: transportIdOf(row.id, row.returns),
@@ -37,7 +19,12 @@ const itemOf = (row: PickedRow, unsure: boolean): QueueItem => ({
     timeoutMs: row.timeout_ms,
     returns: row.returns,
     tracked: true,
+    ...(row.awaits === null ? {} : { awaits: row.awaits }),
+    ...(row.children_failed === null ? {} : { childrenFailed: row.children_failed }),
+    ...(row.capped ? { limited: true } : {}),
     ...(unsure ? { unsure } : {}),
+    ...(row.due_ms === null ? {} : { dueMs: row.due_ms }),
+    ...(row.traceparent === null ? {} : { traceparent: row.traceparent }),
   },
 });
 
@@ -56,12 +43,22 @@ const entriesOf = (rows: readonly PickedRow[], unsure: boolean): readonly QueueE
   return [...entries.values()];
 };
 
-const byPosition = (a: PickedRow, b: PickedRow): number => Number(a.position) - Number(b.position);
+const nothing: Picked = { rows: [], more: false, heldMs: undefined };
 
 /** What a turn of the relay did for one queue: how many jobs it added, and whether the ledger may have more. */
 export interface Relayed {
   readonly added: number;
   readonly more: boolean;
+  /** A limit holds back what is due, for so long at most. */
+  readonly heldMs?: number | undefined;
+}
+
+export interface RelayRequest {
+  /** How many jobs of the queue all workers run at once. */
+  readonly workers: number;
+  readonly limits: QueueLimits | undefined;
+  /** Once it answers false nothing is picked any more. */
+  readonly leads: () => boolean;
 }
 
 /** Moves due jobs of one queue from the ledger to its transport. */
@@ -69,26 +66,25 @@ export class QueueRelay {
   readonly transport: QueueTransport;
   readonly #postgres: Postgres;
   readonly #target = new BacklogTarget();
-  #cursor = '';
+  readonly #picker: Picker;
   #picked: readonly PickedRow[] = [];
   /** What was picked may be in the queue already, or have ended. */
   #unsure = false;
   #epoch: string | undefined;
-  #more = true;
   #emptied = false;
 
   constructor(postgres: Postgres, transport: QueueTransport) {
     this.#postgres = postgres;
+    this.#picker = new Picker(postgres);
     this.transport = transport;
   }
 
   /**
    * Adds as many due jobs as the queue has room for. They are picked in a statement of their own, so that no worker has to
    * wait for a row that is being added. What was picked and may not have been added is added again before anything else,
-   * under the same names: an entry that is in the queue already is not added twice. Nothing is picked any more once `leads`
-   * answers false.
+   * under the same names: an entry that is in the queue already is not added twice.
    */
-  async relay(workers: number, leads: () => boolean): Promise<Relayed> {
+  async relay({ workers, limits, leads }: RelayRequest): Promise<Relayed> {
     const [epoch, entries] = await Promise.all([
       this.checkEpoch(),
       withTimeout(this.transport.backlog(), answerWithinMs, this.transport.queue),
@@ -98,10 +94,16 @@ export class QueueRelay {
       await this.#readPicked('id = ANY ($2)', [this.#picked.map(({ id }) => id)]);
       return { added: await this.#add(), more: true };
     }
-    const room = this.#target.room(entries, workers, performance.now());
+    const room = this.#target.room(entries, workers * (limits?.batchSize ?? 1), performance.now());
     if (room === 0 || !leads()) return { added: 0, more: true };
-    const pick = (most: number): Promise<readonly PickedRow[]> =>
-      this.#pick(Math.min(most, maxBatch), epoch, entries > 0);
+    let last: Picked = nothing;
+    const pick = async (most: number): Promise<readonly PickedRow[]> => {
+      const bundleSize = this.transport.bundles ? this.#target.bundleSize : 1;
+      const { queue } = this.transport;
+      const isBehind = entries > 0;
+      last = await this.#picker.pick({ queue, room: Math.min(most, maxBatch), epoch, bundleSize, isBehind, limits });
+      return last.rows;
+    };
     this.#picked = await pick(room);
     // The next batch is picked while one is being added, until there is no room or nothing due.
     for (let added = 0; ;) {
@@ -113,14 +115,13 @@ export class QueueRelay {
       if (adding.status === 'rejected') throw adding.reason;
       if (picking.status === 'rejected') throw picking.reason;
       added += adding.value;
-      if (this.#picked.length === 0) return { added, more: this.#more };
+      if (this.#picked.length === 0) return { added, more: last.more, heldMs: last.heldMs };
     }
   }
 
   /** Takes up what the leader before this one picked last: it may have died before the queue had it. True if there is any. */
   async takeOver(): Promise<boolean> {
     if (this.#picked.length > 0) return true;
-    this.#unsure = true;
     await this.#readPicked(`relayed_at > now() - interval '1 minute'`, []);
     return this.#picked.length > 0;
   }
@@ -128,7 +129,9 @@ export class QueueRelay {
   /** Reads the rows that meet the condition and still wait, as the ledger knows them now. */
   async #readPicked(condition: string, values: readonly unknown[]): Promise<void> {
     const { rows } = await this.#postgres.query<PickedRow & Record<string, unknown>>(
-      `SELECT id, name, tenant, payload, attempts_made, attempts_allowed, timeout_ms, returns, bundle, false AS first, '0' AS position
+      `SELECT id, name, tenant, group_key, payload, attempts_made, attempts_allowed, timeout_ms, returns, bundle, false AS first, 0 AS position, true AS capped,
+         awaits, CASE WHEN child_failure = 'fail' AND children_failed > 0 AND children_spawned IS NULL THEN children_failed END AS children_failed,
+         CASE WHEN due_at > created_at THEN (extract(epoch FROM due_at) * 1000)::float8 END AS due_ms, traceparent
        FROM treadle.jobs WHERE queue = $1 AND state = 'waiting' AND ${condition} ORDER BY relayed_at`,
       [this.transport.queue, ...values],
     );
@@ -162,36 +165,6 @@ export class QueueRelay {
     return emptied;
   }
 
-  async #pick(room: number, epoch: string, isBehind: boolean): Promise<readonly PickedRow[]> {
-    const size = this.transport.bundles ? this.#target.bundleSize : 1;
-    const pick = (cursor: string) =>
-      this.#postgres.queryPrepared<PickedRow & Record<string, unknown>>(loadSql(pickDue), [
-        this.transport.queue,
-        cursor,
-        room,
-        maxTenants,
-        epoch,
-        uuidV7(),
-        size,
-        isBehind,
-      ]);
-    let from = this.#cursor;
-    let { rows } = await pick(from);
-    if (rows.length === 0 && from !== '') {
-      from = '';
-      ({ rows } = await pick(from));
-    }
-    const tenants = new Set(rows.map((row) => row.tenant));
-    // Of several tenants each gave its share only, and behind the cursor there may be others.
-    this.#more = rows.length >= room || tenants.size > 1 || from !== '';
-    // The next turn goes to the tenant behind the last one served; U+0001 is the least character Postgres can store.
-    this.#cursor =
-      tenants.size > 1
-        ? `${[...tenants].toSorted((a, b) => Buffer.compare(Buffer.from(a), Buffer.from(b))).at(-1) ?? ''}\u0001`
-        : '';
-    return rows.toSorted(byPosition);
-  }
-
   /** A quiet tenant need not queue behind a busy one: its first job goes before what waits. */
   async #add(): Promise<number> {
     const rows = this.#picked;
@@ -206,6 +179,7 @@ export class QueueRelay {
   async #addWithin(entries: readonly QueueEntry[], first: boolean): Promise<void> {
     if (entries.length === 0) return;
     await withTimeout(this.transport.add(entries, { first }), answerWithinMs, this.transport.queue);
-    this.#target.added(entries.map((entry) => (isBundle(entry) ? entry.items.length : 1)));
+    // What may have been there before was counted then.
+    if (!this.#unsure) this.#target.added(entries.map((entry) => (isBundle(entry) ? entry.items.length : 1)));
   }
 }

@@ -6,8 +6,11 @@ import { advisoryLocks, tryLock } from '../../lib/postgres/advisory-lock.ts';
 import { loadSql } from '../../lib/postgres/load-sql.ts';
 import type { Postgres } from '../../lib/postgres/postgres.ts';
 import type { Subscription } from '../../lib/postgres/subscription.ts';
+import type { QueueDefinition } from '../define-queue.ts';
+import { loadQueueLimits, type QueueLimits } from '../limits/queue-limits.ts';
+import { limitsChanged } from '../limits/limits-channel.ts';
 import type { QueueTransport } from '../transport.ts';
-import { QueueRelay } from './queue-relay.ts';
+import { QueueTurn } from './queue-turn.ts';
 import type { Reconciler } from './reconciler.ts';
 import { countWorkers } from './worker-count.ts';
 
@@ -15,13 +18,21 @@ export interface RelayParts {
   readonly postgres: Postgres;
   readonly subscription: Subscription;
   readonly transports: readonly QueueTransport[];
+  /** Their definitions. */
+  readonly queues: readonly QueueDefinition[];
   readonly reconciler: Reconciler;
   readonly log: Log;
   /** Called each time round, for the watch on standing loops. */
   readonly beat?: () => void;
+  /** Told what was added to a queue. */
+  readonly onAdded?: (queue: string, jobs: number) => void;
+  /** Told when this relay begins to lead, and when it ends. */
+  readonly onLeading?: (leads: boolean) => void;
 }
 
 const findDue = new URL('./find-due.sql', import.meta.url);
+/** The word of NOTIFY for the end of a job that a limit counts; see finish-jobs.sql. */
+const jobEnded = 'ended';
 const takeoverEveryMs = 500;
 /** With more jobs than this in a window the relay counts as busy, and who enqueues need not wake it. */
 const busyJobs = 100;
@@ -30,7 +41,6 @@ const busyPollMs = 8;
 const idlePollMs = 250;
 /** While known queues have jobs, others are looked for this often. */
 const lookEveryMs = 25;
-const epochEveryMs = 1_000;
 const workersEveryMs = 2_000;
 const reconcileEveryMs = 15_000;
 /** Who led before may still have been picking when this leader looked what it had picked. */
@@ -45,18 +55,6 @@ interface Found {
   next_due_in_ms: number | null;
 }
 
-/** One queue in the relay's hands: at most one look at a time, and a pause after each failure, so that a queue whose server is away holds up nobody else. */
-interface QueueTurn {
-  readonly relay: QueueRelay;
-  /** The ledger may have due jobs for this queue. */
-  ready: boolean;
-  /** What this leader has told the queue; undefined until it has. */
-  paused: boolean | undefined;
-  busy: boolean;
-  failures: number;
-  notBefore: number;
-}
-
 /**
  * Moves due jobs from the ledger to their queues. Many processes may run one; a session lock in Postgres makes one of
  * them the leader, and its end, however it comes, frees the lock for the next.
@@ -67,33 +65,37 @@ export class Relay {
   readonly #closing = new AbortController();
   readonly #alarm = new Alarm();
   #workers: ReadonlyMap<string, number> = new Map();
+  #limits: ReadonlyMap<string, QueueLimits> = new Map();
   #paused: ReadonlySet<string> = new Set();
   /** When to ask the ledger next which queues have due jobs. */
   #lookAt = 0;
   /** While busy the relay looks by itself, and nobody sends NOTIFY. */
   #busy = false;
-  #due = { epochs: 0, workers: 0, reconcile: Number.POSITIVE_INFINITY, takeOver: Number.POSITIVE_INFINITY };
-  readonly #turns = new Set<Promise<number>>();
+  #due = { workers: 0, reconcile: Number.POSITIVE_INFINITY };
+  /** By turns that took longer than their round. */
+  #addedLate = 0;
   #running: Promise<void> | undefined;
   #stopListening: (() => Promise<void>) | undefined;
 
   constructor(parts: RelayParts) {
     this.#parts = parts;
     this.#queues = new Map(
-      parts.transports.map((transport) => {
-        const relay = new QueueRelay(parts.postgres, transport);
-        return [transport.queue, { relay, ready: false, paused: undefined, busy: false, failures: 0, notBefore: 0 }];
-      }),
+      parts.transports.map((transport) => [
+        transport.queue,
+        new QueueTurn({ postgres: parts.postgres, transport, log: parts.log }),
+      ]),
     );
   }
 
   /** Begins to stand for leadership. */
   async start(): Promise<void> {
-    const wake = (): void => {
-      this.#lookAt = 0;
+    const wake = (message?: string): void => {
+      if (message === limitsChanged) this.#due.workers = 0;
+      if (message === jobEnded || message === limitsChanged) for (const turn of this.#queues.values()) turn.release();
+      else this.#lookAt = 0;
       this.#alarm.ring();
     };
-    this.#stopListening = await this.#parts.subscription.listen('treadle_relay', wake, wake);
+    this.#stopListening = await this.#parts.subscription.listen('treadle_relay', wake, () => wake());
     this.#running = this.#run();
   }
 
@@ -126,9 +128,10 @@ export class Relay {
       while (!this.#closing.signal.aborted && !lost.signal.aborted) {
         this.#parts.beat?.();
         if (await tryLock(client, advisoryLocks.relay)) {
-          await this.#lead(client, lost.signal);
+          this.#parts.onLeading?.(true);
+          await this.#lead(client, lost.signal).finally(() => this.#parts.onLeading?.(false));
           // The next leader takes over what was picked, so nothing may be picked any more.
-          await withTimeout(Promise.allSettled(this.#turns), answerWithinMs, 'a queue').catch(() => undefined);
+          await withTimeout(this.#idle(), answerWithinMs, 'a queue').catch(() => undefined);
           return;
         }
         await this.#alarm.sleep(takeoverEveryMs);
@@ -143,24 +146,17 @@ export class Relay {
     await client.query('UPDATE treadle.relay SET holder = $1, sleeping = true', [`${process.pid}`]);
     this.#busy = false;
     this.#lookAt = 0;
-    this.#due = {
-      epochs: 0,
-      workers: 0,
-      reconcile: performance.now() + reconcileEveryMs,
-      takeOver: performance.now() + takeOverAgainMs,
-    };
-    await Promise.allSettled(this.#turns);
-    for (const turn of this.#queues.values()) {
-      turn.paused = undefined;
-      turn.ready = await turn.relay.takeOver();
-    }
+    this.#due = { workers: 0, reconcile: performance.now() + reconcileEveryMs };
+    await this.#idle();
+    for (const turn of this.#queues.values()) await turn.lead(performance.now() + takeOverAgainMs);
     const leads = (): boolean => !this.#closing.signal.aborted && !lost.aborted;
     let window = { endsAt: performance.now() + windowMs, added: 0 };
     let failures = 0;
     while (leads()) {
       this.#parts.beat?.();
       try {
-        const added = await this.#round(leads);
+        const added = (await this.#round(leads)) + this.#addedLate;
+        this.#addedLate = 0;
         failures = 0;
         window.added += added;
         if (performance.now() >= window.endsAt) {
@@ -181,28 +177,41 @@ export class Relay {
   /** How long nothing is to be done; nothing at all is not rounded up to a millisecond. */
   #pauseMs(now: number): number {
     const waiting = this.#readyTurns(now).length > 0;
-    return Math.min(waiting ? busyPollMs : idlePollMs, Math.max(0, Math.ceil(this.#lookAt - now)));
+    const held = [...this.#queues.values()].flatMap(({ heldUntil }) => (heldUntil > now ? heldUntil : []));
+    const next = Math.min(this.#lookAt, ...held);
+    return Math.min(waiting ? busyPollMs : idlePollMs, Math.max(0, Math.ceil(next - now)));
   }
 
   /** What is due goes to every queue that has room. Answers how many jobs were added. */
   async #round(leads: () => boolean): Promise<number> {
     await this.#housekeep();
     if (performance.now() >= this.#lookAt) await this.#look();
-    const turns = this.#readyTurns(performance.now()).map((turn) =>
-      this.#take(turn, async () => {
-        const { added, more } = await turn.relay.relay(this.#workers.get(turn.relay.transport.queue) ?? 0, leads);
-        turn.ready = more;
-        return added;
-      }),
-    );
-    const added = await withTimeout(Promise.all(turns), slowTurnMs, 'a queue').catch((): number[] => []);
-    return added.reduce((sum, count) => sum + count, 0);
+    let added = 0;
+    let isOver = false;
+    const turns = this.#readyTurns(performance.now()).map(async (turn) => {
+      const workers = this.#workers.get(turn.queue) ?? 0;
+      const count = await turn.relay({ workers, limits: this.#limits.get(turn.queue), leads });
+      this.#parts.onAdded?.(turn.queue, count);
+      if (!isOver) added += count;
+      else {
+        // Other queues went on meanwhile; this one goes on now.
+        this.#addedLate += count;
+        this.#alarm.ring();
+      }
+    });
+    await withTimeout(Promise.all(turns), slowTurnMs, 'a queue').catch(() => undefined);
+    isOver = true;
+    return added;
   }
 
   #readyTurns(now: number): readonly QueueTurn[] {
-    return [...this.#queues.entries()]
-      .filter(([queue, turn]) => turn.ready && !turn.busy && now >= turn.notBefore && !this.#paused.has(queue))
-      .map(([, turn]) => turn);
+    return [...this.#queues.values()].filter(
+      (turn) => turn.ready && turn.isFree(now) && now >= turn.heldUntil && !this.#paused.has(turn.queue),
+    );
+  }
+
+  async #idle(): Promise<void> {
+    await Promise.all([...this.#queues.values()].map((turn) => turn.idle()));
   }
 
   /**
@@ -213,87 +222,30 @@ export class Relay {
     // Before the question, so that who rings while it is under way is not forgotten.
     this.#lookAt = Number.POSITIVE_INFINITY;
     const startedAt = performance.now();
-    const unknown = [...this.#queues].flatMap(([queue, { ready }]) => (ready ? [] : [queue]));
+    const unknown = [...this.#queues.values()].flatMap(({ queue, ready }) => (ready ? [] : [queue]));
     const { rows } = await this.#parts.postgres.queryPrepared<Found & Record<string, unknown>>(loadSql(findDue), [
       unknown,
     ]);
     const { queues = [], paused = [], next_due_in_ms: dueInMs = null } = rows[0] ?? {};
-    for (const queue of queues) {
-      const turn = this.#queues.get(queue);
-      if (turn) turn.ready = true;
-    }
+    for (const queue of queues) this.#queues.get(queue)?.markReady();
     this.#paused = new Set(paused);
-    this.#tellPaused();
+    for (const turn of this.#queues.values()) {
+      turn.tellPaused(this.#paused.has(turn.queue), startedAt, () => this.#alarm.ring());
+    }
     const pauseMs = queues.length > 0 || this.#busy ? busyPollMs : idlePollMs;
-    const nextInMs = Math.min(this.#isAnyReady() ? lookEveryMs : pauseMs, dueInMs ?? idlePollMs);
+    const nextInMs = Math.min(this.#readyTurns(startedAt).length > 0 ? lookEveryMs : pauseMs, dueInMs ?? idlePollMs);
     this.#lookAt = Math.min(this.#lookAt, startedAt + Math.max(1, nextInMs));
-  }
-
-  #isAnyReady(): boolean {
-    return [...this.#queues.values()].some(({ ready }) => ready);
-  }
-
-  /** Whoever paused or resumed a queue told it too, if its server was there to be told. */
-  #tellPaused(): void {
-    const now = performance.now();
-    for (const [queue, turn] of this.#queues) {
-      const wanted = this.#paused.has(queue);
-      if (turn.relay.wasEmptied()) turn.paused = undefined;
-      // pg-boss' consumers read the ledger themselves.
-      if (turn.paused === wanted || turn.busy || now < turn.notBefore || turn.relay.transport.kind === 'pg-boss')
-        continue;
-      void this.#take(turn, async () => {
-        await withTimeout(turn.relay.transport.setPaused(wanted), answerWithinMs, queue);
-        turn.paused = wanted;
-        this.#alarm.ring();
-        return 0;
-      });
-    }
-  }
-
-  #take(turn: QueueTurn, work: () => Promise<number>): Promise<number> {
-    const taken = this.#work(turn, work).finally(() => this.#turns.delete(taken));
-    this.#turns.add(taken);
-    return taken;
-  }
-
-  async #work(turn: QueueTurn, work: () => Promise<number>): Promise<number> {
-    turn.busy = true;
-    try {
-      const added = await work();
-      turn.failures = 0;
-      return added;
-    } catch (error) {
-      turn.failures += 1;
-      turn.notBefore = performance.now() + Math.min(maxFailureDelayMs, 50 * 2 ** turn.failures);
-      this.#parts.log.warn({ event: 'relay.queue-failed', queue: turn.relay.transport.queue, err: error });
-      return 0;
-    } finally {
-      turn.busy = false;
-    }
   }
 
   async #housekeep(): Promise<void> {
     const now = performance.now();
     if (now >= this.#due.workers) {
       this.#due.workers = now + workersEveryMs;
-      this.#workers = await countWorkers(this.#parts.postgres);
+      const { postgres, queues } = this.#parts;
+      [this.#workers, this.#limits] = await Promise.all([countWorkers(postgres), loadQueueLimits(postgres, queues)]);
       await this.#parts.postgres.query('UPDATE treadle.relay SET beat_at = now()');
     }
-    if (now >= this.#due.epochs) {
-      this.#due.epochs = now + epochEveryMs;
-      const idle = [...this.#queues.values()].filter((turn) => !turn.busy && now >= turn.notBefore);
-      for (const turn of idle) void this.#take(turn, () => turn.relay.checkEpoch().then(() => 0));
-    }
-    if (now >= this.#due.takeOver) {
-      this.#due.takeOver = Number.POSITIVE_INFINITY;
-      for (const turn of this.#queues.values()) {
-        void this.#take(turn, async () => {
-          turn.ready = (await turn.relay.takeOver()) || turn.ready;
-          return 0;
-        });
-      }
-    }
+    for (const turn of this.#queues.values()) turn.keepHouse(now);
     if (now >= this.#due.reconcile) {
       this.#due.reconcile = now + reconcileEveryMs;
       void this.#parts.reconciler

@@ -1,13 +1,19 @@
-import { z } from 'zod';
 import { validationError, type Fault } from '../../lib/errors/app-error.ts';
-import { faultsOf } from '../../lib/errors/zod-faults.ts';
+import { faultsOf, safeParse } from '../../lib/errors/zod-faults.ts';
 import type { JobContract } from '../define-job.ts';
 import { enqueueOptionsSchema } from '../enqueue/enqueue-options.ts';
 import { serializeJson } from '../enqueue/serialize-payload.ts';
-import type { ScheduleInput } from '../ports.ts';
-import { faultsOfCron } from './check-cron.ts';
+import { valuesAt } from '../payloads/value-paths.ts';
+import type { MisfirePolicy, ScheduleInput } from '../ports.ts';
+import { scheduleInput, scheduleName } from './schedule-schema.ts';
 
 export type FindContract = (name: string) => JobContract | undefined;
+
+export interface ScheduleChecks {
+  readonly findContract: FindContract;
+  /** Whether it is too late for a one-off schedule of this time. */
+  readonly isTooLate: (at: Date) => boolean;
+}
 
 /** A schedule that passed every check, as it is stored. */
 export interface CheckedSchedule {
@@ -15,44 +21,16 @@ export interface CheckedSchedule {
   readonly jobName: string;
   readonly payloadJson: string;
   readonly optionsJson: string;
-  readonly cron: string;
+  readonly cron: string | null;
   readonly timeZone: string;
-  readonly misfire: 'skip' | 'once' | 'all';
-  /** Undefined leaves it as it is. */
-  readonly paused: boolean | undefined;
+  readonly everyMs: number | null;
+  /** Null: as it is, or from now. */
+  readonly anchorAt: Date | null;
+  readonly at: Date | null;
+  readonly misfire: MisfirePolicy;
+  /** Null leaves it as it is. */
+  readonly paused: boolean | null;
 }
-
-const isTimeZone = (name: string): boolean => {
-  try {
-    return Intl.DateTimeFormat('en', { timeZone: name }).resolvedOptions().timeZone !== '';
-  } catch {
-    return false;
-  }
-};
-
-const nameSchema = z
-  .string()
-  .max(200)
-  .regex(
-    /^[A-Za-z0-9](?:[A-Za-z0-9._:-]*[A-Za-z0-9])?$/,
-    'must be letters and digits, joined by dots, dashes, colons or underscores',
-  );
-
-const inputSchema = z.strictObject({
-  jobName: z.string(),
-  payload: z.record(z.string(), z.unknown()).default({}),
-  options: z.record(z.string(), z.unknown()).default({}),
-  cron: z.string().superRefine((cron, context) => {
-    for (const message of faultsOfCron(cron)) context.addIssue({ code: 'custom', message });
-  }),
-  // Intl also takes offsets such as +02:00, which know no daylight saving.
-  timeZone: z
-    .string()
-    .refine((name) => /^[A-Za-z]/.test(name) && isTimeZone(name), 'must be an IANA time zone such as Europe/Berlin')
-    .default('UTC'),
-  misfire: z.enum(['skip', 'once', 'all'], { message: 'must be skip, once or all' }).default('once'),
-  paused: z.boolean().optional(),
-});
 
 /** Options that make no sense for a job that is made again and again. */
 const notForSchedules = ['runAt', 'idempotencyKey', 'parent'];
@@ -61,20 +39,21 @@ const faultsOfOptions = (options: Readonly<Record<string, unknown>>): readonly F
   const misplaced = notForSchedules
     .filter((option) => options[option] !== undefined)
     .map((option) => ({ path: `options.${option}`, message: 'is not for schedules' }));
-  const parsed = enqueueOptionsSchema.safeParse(options);
+  const parsed = safeParse(enqueueOptionsSchema, options);
   return parsed.success ? misplaced : [...misplaced, ...faultsOf(parsed.error, ['options'])];
 };
 
 const faultsOfJob = (contract: JobContract | undefined, payload: unknown): readonly Fault[] => {
   if (!contract) return [{ path: 'jobName', message: 'there is no such job' }];
-  const parsed = contract.payload.safeParse(payload);
-  return parsed.success ? [] : faultsOf(parsed.error, ['payload']);
+  const parsed = safeParse(contract.payload, payload);
+  const hidden = [...contract.encrypt, ...contract.redact].filter((path) => valuesAt(payload, [path]).length > 0);
+  return [
+    ...(parsed.success ? [] : faultsOf(parsed.error, ['payload'])),
+    ...hidden.map((path) => ({ path: `payload.${path}`, message: 'cannot be kept in a schedule: the job hides it' })),
+  ];
 };
 
-const serialize = (
-  value: Readonly<Record<string, unknown>>,
-  path: string,
-): { readonly json: string; readonly faults: readonly Fault[] } => {
+const serialize = (value: unknown, path: string): { readonly json: string; readonly faults: readonly Fault[] } => {
   const serialized = serializeJson(value);
   if ('json' in serialized) return { json: serialized.json, faults: [] };
   return {
@@ -84,12 +63,16 @@ const serialize = (
 };
 
 /**
- * Checks a schedule whole: name, cron, time zone, job, its payload and options.
+ * Checks a schedule whole: name, times, job, its payload and options.
  * @throws AppError VALIDATION_ERROR naming every fault.
  */
-export const checkSchedule = (name: string, input: ScheduleInput, findContract: FindContract): CheckedSchedule => {
-  const parsedName = nameSchema.safeParse(name);
-  const parsed = inputSchema.safeParse(input);
+export const checkSchedule = (
+  name: string,
+  input: ScheduleInput,
+  { findContract, isTooLate }: ScheduleChecks,
+): CheckedSchedule => {
+  const parsedName = safeParse(scheduleName, name);
+  const parsed = safeParse(scheduleInput, input);
   const faults: Fault[] = [];
   if (!parsedName.success) faults.push(...faultsOf(parsedName.error, ['name']));
   if (!parsed.success) faults.push(...faultsOf(parsed.error));
@@ -100,15 +83,22 @@ export const checkSchedule = (name: string, input: ScheduleInput, findContract: 
   const isNamed = (path: string): boolean => faults.some((fault) => fault.path.startsWith(path));
   if (!isNamed('jobName') && !isNamed('payload')) faults.push(...faultsOfJob(findContract(jobName), payload));
   if (!isNamed('options')) faults.push(...faultsOfOptions(options));
+  if (parsed.data?.at && isTooLate(parsed.data.at)) {
+    faults.push({ path: 'at', message: 'has passed already: the schedule could never fire' });
+  }
   if (faults.length > 0 || !parsed.success) throw validationError(`the schedule ${JSON.stringify(name)}`, faults);
+  const { cron, timeZone = 'UTC', everyMs = null, anchorAt = null, at = null, misfire, paused = null } = parsed.data;
   return {
     name,
     jobName,
     payloadJson: payloadText.json,
     optionsJson: optionsText.json,
-    cron: parsed.data.cron.trim().replaceAll(/\s+/g, ' '),
-    timeZone: parsed.data.timeZone,
-    misfire: parsed.data.misfire,
-    paused: parsed.data.paused,
+    cron: cron?.trim().replaceAll(/\s+/g, ' ') ?? null,
+    timeZone,
+    everyMs,
+    anchorAt,
+    at,
+    misfire,
+    paused,
   };
 };

@@ -1,154 +1,144 @@
 import { AppError, notFound, validationError } from '../../lib/errors/app-error.ts';
 import type { Postgres } from '../../lib/postgres/postgres.ts';
 import type { Queryable } from '../../lib/postgres/queryable.ts';
-import type { Schedule, ScheduleInput, ScheduleStore } from '../ports.ts';
-import { checkSchedule, type CheckedSchedule, type FindContract } from './check-schedule.ts';
+import type { Transaction } from '../../lib/postgres/transaction.ts';
+import type { AcceptedJob, ScheduleInput, ScheduleStore } from '../ports.ts';
+import type { JobRegistry } from '../job-registry.ts';
+import { acceptScheduledJobs } from './accept-scheduled-jobs.ts';
+import { checkBuiltInUnchanged } from './check-built-in.ts';
+import { checkSchedule, type CheckedSchedule } from './check-schedule.ts';
+import { pageOfFires, recordRunByHand } from './schedule-fires.ts';
+import { findForUpdate, nextFiresOf, scheduleColumns, scheduleOf, type ScheduleRow } from './schedule-row.ts';
 import { announceSchedule } from './schedules-channel.ts';
-import { scheduleColumns, scheduleOf, type ScheduleRow } from './schedule-row.ts';
+import { upsertSchedule } from './upsert-schedule.ts';
 
 export interface ScheduleStoreParts {
   readonly postgres: Postgres;
-  readonly findContract: FindContract;
+  readonly registry: JobRegistry;
   readonly now?: () => Date;
 }
 
-const upsert = `
-  INSERT INTO treadle.schedules AS known
-    (name, job_name, payload, options, cron, time_zone, misfire, paused, settled_until)
-  VALUES ($1, $2, $3, $4, $5, $6, $7, coalesce($8, false), $9)
-  ON CONFLICT (name) DO UPDATE SET
-    job_name = excluded.job_name, payload = excluded.payload, options = excluded.options, cron = excluded.cron,
-    time_zone = excluded.time_zone, misfire = excluded.misfire, paused = coalesce($8, known.paused),
-    settled_until = CASE
-      WHEN (known.cron, known.time_zone) <> (excluded.cron, excluded.time_zone) OR (known.paused AND NOT $8)
-      THEN excluded.settled_until ELSE known.settled_until END,
-    updated_at = now()
-  RETURNING ${scheduleColumns}`;
+const maxNext = 100;
 
-const pauseBuiltIn = `
-  UPDATE treadle.schedules SET paused = $2,
-    settled_until = CASE WHEN paused AND NOT $2 THEN $3 ELSE settled_until END, updated_at = now()
-  WHERE name = $1
-  RETURNING ${scheduleColumns}`;
+const known = async (tx: Transaction, name: string): Promise<ScheduleRow> => {
+  const row = await findForUpdate(tx, name);
+  if (!row) throw notFound('schedule', name);
+  return row;
+};
 
-const findForUpdate = async (tx: Queryable, name: string): Promise<ScheduleRow | undefined> => {
-  const { rows } = await tx.query<ScheduleRow & Record<string, unknown>>(
-    `SELECT ${scheduleColumns} FROM treadle.schedules WHERE name = $1 FOR NO KEY UPDATE`,
+const setPaused = async (tx: Transaction, name: string, paused: boolean, now: Date): Promise<ScheduleRow> => {
+  const { paused: before } = await known(tx, name);
+  if (before !== paused) {
+    await tx.query(
+      `UPDATE treadle.schedules SET paused = $2, settled_until = CASE WHEN $2 THEN settled_until ELSE $3 END, updated_at = now()
+       WHERE name = $1`,
+      [name, paused, now],
+    );
+    await announceSchedule(tx, name);
+  }
+  return known(tx, name);
+};
+
+const put = async (tx: Transaction, checked: CheckedSchedule, now: Date): Promise<ScheduleRow> => {
+  const before = await findForUpdate(tx, checked.name);
+  if (before?.built_in) {
+    await checkBuiltInUnchanged(tx, before, checked);
+    return setPaused(tx, checked.name, checked.paused ?? before.paused, now);
+  }
+  await upsertSchedule(tx, checked, { builtIn: false, now });
+  // Also when nothing changed: a scheduler that put the schedule off tries it again.
+  await announceSchedule(tx, checked.name);
+  return known(tx, checked.name);
+};
+
+const remove = async (tx: Transaction, name: string): Promise<void> => {
+  const { built_in: isBuiltIn } = await known(tx, name);
+  if (isBuiltIn) {
+    throw new AppError('DATA_CONSISTENCY_ERROR', 'a built-in schedule can be paused, not removed', {
+      entity: 'schedule',
+      entityId: name,
+    });
+  }
+  await tx.query('DELETE FROM treadle.schedules WHERE name = $1', [name]);
+  await announceSchedule(tx, name);
+};
+
+const run = async (tx: Transaction, registry: JobRegistry, name: string, now: Date): Promise<AcceptedJob> => {
+  const { job_name: jobName, payload, options } = await known(tx, name);
+  const scheduled = { name: jobName, payload, options, scheduleName: name };
+  const [job] = await acceptScheduledJobs(registry)(tx, scheduled, 1);
+  if (!job) throw new AppError('INTERNAL_ERROR', 'the ledger did not answer the job it accepted', {});
+  await recordRunByHand(tx, name, job.id, now);
+  return job;
+};
+
+const findRow = async (db: Queryable, name: string): Promise<ScheduleRow | undefined> => {
+  const { rows } = await db.query<ScheduleRow & Record<string, unknown>>(
+    `SELECT ${scheduleColumns} FROM treadle.schedules WHERE name = $1`,
     [name],
   );
   return rows[0];
 };
 
-/** What of a built-in schedule the caller wants to be other than the code says. */
-const changesOf = async (tx: Queryable, known: ScheduleRow, input: ScheduleInput): Promise<readonly string[]> => {
-  const { rows } = await tx.query<{ payload: boolean; options: boolean }>(
-    'SELECT payload IS DISTINCT FROM $2::jsonb AS payload, options IS DISTINCT FROM $3::jsonb AS options FROM treadle.schedules WHERE name = $1',
-    [known.name, JSON.stringify(input.payload ?? known.payload), JSON.stringify(input.options ?? known.options)],
-  );
-  return [
-    ...(input.jobName === known.job_name ? [] : ['jobName']),
-    ...(rows[0]?.payload ? ['payload'] : []),
-    ...(rows[0]?.options ? ['options'] : []),
-    ...(input.cron === known.cron ? [] : ['cron']),
-    ...((input.timeZone ?? known.time_zone) === known.time_zone ? [] : ['timeZone']),
-    ...((input.misfire ?? known.misfire) === known.misfire ? [] : ['misfire']),
-  ];
-};
-
-const putBuiltIn = async (
-  tx: Queryable,
-  known: ScheduleRow,
-  input: ScheduleInput,
-  now: Date,
-): Promise<ScheduleRow | undefined> => {
-  const changed = await changesOf(tx, known, input);
-  if (changed.length > 0) {
-    throw validationError(
-      `the schedule ${JSON.stringify(known.name)}`,
-      changed.map((path) => ({
-        path,
-        message: 'is set by the code of a built-in schedule; only paused can be changed',
-      })),
-    );
+const nextFires = async (db: Queryable, name: string, limit: number, now: Date): Promise<readonly Date[]> => {
+  if (!Number.isInteger(limit) || limit < 1 || limit > maxNext) {
+    const message = `must be a whole number from 1 to ${maxNext}`;
+    throw validationError('the fire times', [{ path: 'limit', message }]);
   }
-  const { rows } = await tx.query<ScheduleRow & Record<string, unknown>>(pauseBuiltIn, [
-    known.name,
-    input.paused ?? known.paused,
-    now,
-  ]);
-  return rows[0];
-};
-
-const putOwn = async (tx: Queryable, checked: CheckedSchedule, now: Date): Promise<ScheduleRow | undefined> => {
-  const { rows } = await tx.query<ScheduleRow & Record<string, unknown>>(upsert, [
-    checked.name,
-    checked.jobName,
-    checked.payloadJson,
-    checked.optionsJson,
-    checked.cron,
-    checked.timeZone,
-    checked.misfire,
-    checked.paused ?? null,
-    now,
-  ]);
-  return rows[0];
+  const row = await findRow(db, name);
+  if (!row) throw notFound('schedule', name);
+  return nextFiresOf(row, now, limit);
 };
 
 /**
- * Schedules as rows of Postgres. `put` replaces a schedule whole, except that `paused` stays as it is when it is not
- * given, and throws VALIDATION_ERROR naming every fault; `remove` throws NOT_FOUND. Of a built-in schedule only `paused`
- * can be changed. Running schedulers learn of a change when it commits.
+ * Schedules as rows of Postgres. `put` replaces a schedule whole; of a built-in schedule only `paused` can be changed.
+ * Running schedulers learn of a change when it commits.
  */
 export const createScheduleStore = ({
   postgres,
-  findContract,
+  registry,
   now = () => new Date(),
 }: ScheduleStoreParts): ScheduleStore => ({
-  async list(): Promise<readonly Schedule[]> {
+  async list() {
     const { rows } = await postgres.query<ScheduleRow & Record<string, unknown>>(
       `SELECT ${scheduleColumns} FROM treadle.schedules ORDER BY name`,
     );
     return rows.map((row) => scheduleOf(row, now()));
   },
 
-  async find(name: string): Promise<Schedule | undefined> {
-    const { rows } = await postgres.query<ScheduleRow & Record<string, unknown>>(
-      `SELECT ${scheduleColumns} FROM treadle.schedules WHERE name = $1`,
-      [name],
-    );
-    return rows[0] && scheduleOf(rows[0], now());
+  async find(name) {
+    const row = await findRow(postgres, name);
+    return row && scheduleOf(row, now());
   },
 
-  async put(name: string, input: ScheduleInput): Promise<Schedule> {
-    const checked = checkSchedule(name, input, findContract);
-    return postgres.transaction(
-      async (tx) => {
-        const known = await findForUpdate(tx, name);
-        const at = now();
-        const row = known?.built_in ? await putBuiltIn(tx, known, input, at) : await putOwn(tx, checked, at);
-        if (!row) throw new AppError('INTERNAL_ERROR', 'the schedule was not stored', {});
-        await announceSchedule(tx, name);
-        return scheduleOf(row, at);
-      },
-      { name: 'schedule.put' },
-    );
+  async put(name: string, input: ScheduleInput) {
+    const stored = await findRow(postgres, name);
+    const checked = checkSchedule(name, input, {
+      findContract: (job) => registry.find(job),
+      // The same one-off again is no news, also when its time has passed.
+      isTooLate: (at) => at <= now() && at.getTime() !== stored?.at?.getTime(),
+    });
+    const row = await postgres.transaction((tx) => put(tx, checked, now()), { name: 'schedule.put' });
+    return scheduleOf(row, now());
   },
 
-  remove(name: string): Promise<void> {
-    return postgres.transaction(
-      async (tx) => {
-        const known = await findForUpdate(tx, name);
-        if (!known) throw notFound('schedule', name);
-        if (known.built_in) {
-          throw new AppError('DATA_CONSISTENCY_ERROR', 'a built-in schedule can be paused, not removed', {
-            entity: 'schedule',
-            entityId: name,
-          });
-        }
-        await tx.query('DELETE FROM treadle.schedules WHERE name = $1', [name]);
-        await announceSchedule(tx, name);
-      },
-      { name: 'schedule.remove' },
-    );
+  remove: (name) => postgres.transaction((tx) => remove(tx, name), { name: 'schedule.remove' }),
+
+  async pause(name) {
+    const row = await postgres.transaction((tx) => setPaused(tx, name, true, now()), { name: 'schedule.pause' });
+    return scheduleOf(row, now());
+  },
+
+  async resume(name) {
+    const row = await postgres.transaction((tx) => setPaused(tx, name, false, now()), { name: 'schedule.resume' });
+    return scheduleOf(row, now());
+  },
+
+  run: (name) => postgres.transaction((tx) => run(tx, registry, name, now()), { name: 'schedule.run' }),
+  nextFires: (name, limit) => nextFires(postgres, name, limit, now()),
+
+  async fires(name, page) {
+    if (!(await findRow(postgres, name))) throw notFound('schedule', name);
+    return pageOfFires(postgres, name, page);
   },
 });

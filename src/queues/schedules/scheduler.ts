@@ -2,21 +2,24 @@ import { toAppError } from '../../lib/errors/classify.ts';
 import type { Log } from '../../lib/log/create-log.ts';
 import type { Postgres } from '../../lib/postgres/postgres.ts';
 import type { Subscription } from '../../lib/postgres/subscription.ts';
+import type { BuiltInSchedule } from '../define-schedule.ts';
+import type { AcceptScheduled } from './accept-scheduled-jobs.ts';
 import type { FindContract } from './check-schedule.ts';
-import { faultsOfCron } from './check-cron.ts';
-import { fireSchedule, type EnqueueScheduled } from './fire-schedule.ts';
-import { fireTimesBetween, type Timing } from './fire-times.ts';
+import { fireSchedule } from './fire-schedule.ts';
+import { nextFireTimes } from './fire-times.ts';
+import { scheduleColumns, timingOf, type ScheduleRow } from './schedule-row.ts';
 import { schedulesChannel } from './schedules-channel.ts';
-import { syncBuiltIns, type BuiltInSchedule } from './sync-built-ins.ts';
-import { WakeUps } from './wake-ups.ts';
+import { syncBuiltIns } from './sync-built-ins.ts';
 
 export interface SchedulerParts {
   readonly postgres: Postgres;
   readonly subscription: Subscription;
   readonly log: Log;
-  readonly enqueue: EnqueueScheduled;
+  readonly accept: AcceptScheduled;
   readonly findContract: FindContract;
   readonly builtIns: readonly BuiltInSchedule[];
+  /** Called after each look, for the watch on standing loops. */
+  readonly beat?: () => void;
 }
 
 export interface SchedulerOptions {
@@ -27,16 +30,24 @@ export interface SchedulerOptions {
   readonly onTimeMs?: number;
 }
 
-interface StoredTiming extends Timing {
-  readonly name: string;
-  readonly settledUntil: Date;
+/** The first fire time of a schedule that is not settled yet; it holds for this version of its row. */
+interface Upcoming {
+  readonly version: string;
+  readonly row: ScheduleRow;
+  /** Infinity when there is none. */
+  readonly atMs: number;
 }
 
 const putOffMs = 60_000;
+const retryMs = 1_000;
+
+/** What the upcoming fire time of a row follows from. */
+const versionOf = ({ cron, time_zone, every_ms, anchor_at, at, settled_until }: ScheduleRow): string =>
+  JSON.stringify([cron, time_zone, every_ms, anchor_at, at, settled_until]);
 
 /**
  * Makes a job of each fire of each schedule. Any number of schedulers may run on one database: each fire happens once.
- * node-cron wakes it at the second; every `pollMs` it looks for itself, which finds what was missed while no scheduler
+ * A timer wakes it at the second; every `pollMs` it looks for itself, which finds what was missed while no scheduler
  * ran, after a jump of the clock, and where a schedule was written by plain SQL.
  */
 export class Scheduler {
@@ -44,12 +55,13 @@ export class Scheduler {
   readonly #now: () => Date;
   readonly #pollMs: number;
   readonly #onTimeMs: number;
-  readonly #wakeUps: WakeUps;
+  #upcoming = new Map<string, Upcoming>();
   readonly #firing = new Map<string, Promise<void>>();
-  readonly #again = new Set<string>();
   /** Schedules that failed for a reason of their own, and when (by the monotonic clock) they are tried again. */
   readonly #putOff = new Map<string, number>();
-  #timer: NodeJS.Timeout | undefined;
+  #pollTimer: NodeJS.Timeout | undefined;
+  #wakeTimer: NodeJS.Timeout | undefined;
+  #wakeAtMs = Number.POSITIVE_INFINITY;
   #looking: Promise<void> | undefined;
   #lookAgain = false;
   #stopListening: (() => Promise<void>) | undefined;
@@ -60,7 +72,6 @@ export class Scheduler {
     this.#now = options.now ?? (() => new Date());
     this.#pollMs = options.pollMs ?? 10_000;
     this.#onTimeMs = options.onTimeMs ?? 60_000;
-    this.#wakeUps = new WakeUps((name) => this.#fire(name), parts.log);
   }
 
   /** Stores the built-in schedules, makes up for missed fires, and begins. */
@@ -81,15 +92,15 @@ export class Scheduler {
   /** Stops; fires that have begun are finished. */
   async close(): Promise<void> {
     this.#closed = true;
-    clearTimeout(this.#timer);
-    this.#wakeUps.close();
+    clearTimeout(this.#pollTimer);
+    clearTimeout(this.#wakeTimer);
     // Not waited for: it would wait for a server that cannot be reached.
     void this.#stopListening?.();
     await this.#looking;
     await Promise.all(this.#firing.values());
   }
 
-  /** Reads all schedules, sets their timers and fires what is due; one look at a time. */
+  /** Reads all schedules and fires what is due; one look at a time. */
   #look(): Promise<void> {
     this.#lookAgain = true;
     this.#looking ??= this.#lookUntilDone().finally(() => {
@@ -99,7 +110,7 @@ export class Scheduler {
   }
 
   async #lookUntilDone(): Promise<void> {
-    clearTimeout(this.#timer);
+    clearTimeout(this.#pollTimer);
     while (this.#lookAgain && !this.#closed) {
       this.#lookAgain = false;
       try {
@@ -107,21 +118,53 @@ export class Scheduler {
       } catch (error) {
         this.#parts.log.warn({ event: 'schedules.look-failed', err: error });
       }
+      this.#parts.beat?.();
     }
-    if (!this.#closed) this.#timer = setTimeout(() => void this.#look(), this.#pollMs);
+    if (!this.#closed) this.#pollTimer = setTimeout(() => void this.#look(), this.#pollMs);
   }
 
   async #lookOnce(): Promise<void> {
-    const { rows } = await this.#parts.postgres.query<{ [K in keyof StoredTiming]: StoredTiming[K] }>(
-      `SELECT name, cron, time_zone AS "timeZone", settled_until AS "settledUntil"
-       FROM treadle.schedules WHERE NOT paused`,
+    const { rows } = await this.#parts.postgres.query<ScheduleRow & Record<string, unknown>>(
+      `SELECT ${scheduleColumns} FROM treadle.schedules WHERE NOT paused`,
     );
-    if (this.#closed) return;
-    const usable = rows.filter((row) => !this.#isPutOff(row.name) && this.#isUsable(row));
-    this.#wakeUps.set(new Map(usable.map(({ name, cron, timeZone }) => [name, { cron, timeZone }])));
-    for (const row of usable) {
-      if (fireTimesBetween(row, row.settledUntil, this.#now(), 1).length > 0) this.#fire(row.name);
+    const upcoming = rows.filter(({ name }) => !this.#isPutOff(name)).flatMap((row) => this.#upcomingOf(row) ?? []);
+    this.#upcoming = new Map(upcoming.map((each) => [each.row.name, each]));
+    this.#fireDue();
+  }
+
+  /** Undefined, and says so, for a schedule that plain SQL made nonsense of. */
+  #upcomingOf(row: ScheduleRow): Upcoming | undefined {
+    const version = versionOf(row);
+    const known = this.#upcoming.get(row.name);
+    if (known?.version === version) return known;
+    try {
+      const [next] = nextFireTimes(timingOf(row), row.settled_until, 1);
+      return { version, row, atMs: next?.getTime() ?? Number.POSITIVE_INFINITY };
+    } catch (error) {
+      this.#failed(row.name, error);
+      return undefined;
     }
+  }
+
+  /** Fires what is due, and comes back when the next one is. */
+  #fireDue(): void {
+    clearTimeout(this.#wakeTimer);
+    this.#wakeAtMs = Number.POSITIVE_INFINITY;
+    const nowMs = this.#now().getTime();
+    for (const upcoming of this.#upcoming.values()) this.#fireOrWait(upcoming, nowMs);
+  }
+
+  #fireOrWait({ row, atMs }: Upcoming, nowMs: number): void {
+    // Settled ahead of the clock: the clock was put back, and counts from now again.
+    if (atMs <= nowMs || row.settled_until.getTime() > nowMs + this.#onTimeMs) this.#fire(row.name);
+    else this.#wakeBy(atMs, nowMs);
+  }
+
+  #wakeBy(atMs: number, nowMs: number): void {
+    if (this.#closed || atMs >= this.#wakeAtMs || atMs - nowMs > this.#pollMs) return;
+    clearTimeout(this.#wakeTimer);
+    this.#wakeAtMs = atMs;
+    this.#wakeTimer = setTimeout(() => this.#fireDue(), atMs - nowMs);
   }
 
   #isPutOff(name: string): boolean {
@@ -132,50 +175,50 @@ export class Scheduler {
     return false;
   }
 
-  /** False, and says so, for a schedule that plain SQL made nonsense of. */
-  #isUsable({ name, cron, timeZone }: StoredTiming): boolean {
-    const [fault] = faultsOfCron(cron);
-    try {
-      if (fault !== undefined) throw new Error(fault);
-      fireTimesBetween({ cron, timeZone }, this.#now(), this.#now(), 1);
-      return true;
-    } catch (error) {
-      this.#failed(name, error);
-      return false;
-    }
+  /** Fires the schedule if it is due; one attempt at a time. */
+  #fire(name: string): void {
+    if (this.#closed || this.#firing.has(name) || this.#isPutOff(name)) return;
+    this.#firing.set(name, this.#fireAndGoOn(name));
   }
 
-  /** Fires the schedule if it is due; one attempt at a time, and one more if it is asked for meanwhile. */
-  #fire(name: string): void {
-    if (this.#closed || this.#isPutOff(name)) return;
-    if (this.#firing.has(name)) {
-      this.#again.add(name);
+  async #fireAndGoOn(name: string): Promise<void> {
+    const row = await this.#fireOnce(name);
+    this.#firing.delete(name);
+    const nowMs = this.#now().getTime();
+    if (row === 'again') {
+      this.#wakeBy(nowMs + retryMs, nowMs);
       return;
     }
-    const done = this.#fireOnce(name).finally(() => {
-      this.#firing.delete(name);
-      if (this.#again.delete(name)) this.#fire(name);
-    });
-    this.#firing.set(name, done);
+    const upcoming = row && this.#upcomingOf(row);
+    if (!upcoming) {
+      this.#upcoming.delete(name);
+      return;
+    }
+    this.#upcoming.set(name, upcoming);
+    this.#fireOrWait(upcoming, nowMs);
   }
 
-  async #fireOnce(name: string): Promise<void> {
-    const { postgres, enqueue, log } = this.#parts;
+  /** Answers the schedule as it is then; `again` after a fault that passes; undefined when it is gone, paused or put off. */
+  async #fireOnce(name: string): Promise<ScheduleRow | 'again' | undefined> {
+    const { postgres, accept, log } = this.#parts;
     try {
-      const { fires, truncated } = await fireSchedule(name, {
+      const { row, fires, dropped, truncated } = await fireSchedule(name, {
         postgres,
-        enqueue,
+        accept,
         now: this.#now,
         onTimeMs: this.#onTimeMs,
       });
       if (truncated) log.warn({ event: 'schedule.fires-dropped', schedule: name });
-      if (fires.length > 0) log.debug({ event: 'schedule.fired', schedule: name, fires });
+      if (fires.length > 0 || dropped.length > 0)
+        log.debug({ event: 'schedule.fired', schedule: name, fires, dropped });
+      return row;
     } catch (error) {
       this.#failed(name, error);
+      return this.#putOff.has(name) ? undefined : 'again';
     }
   }
 
-  /** A fault that passes, such as a lost connection, is left to the next look. */
+  /** Puts the schedule off, unless the fault passes by itself, such as a lost connection. */
   #failed(name: string, error: unknown): void {
     if (!toAppError(error).retryable) this.#putOff.set(name, performance.now() + putOffMs);
     this.#parts.log.error({ event: 'schedule.fire-failed', schedule: name, err: error });

@@ -1,25 +1,47 @@
-import { AppError } from '../../lib/errors/app-error.ts';
-import { codeOf, isConnectionError } from '../../lib/errors/classify.ts';
+import { AppError, validationError } from '../../lib/errors/app-error.ts';
+import { faultsOf, safeParse } from '../../lib/errors/zod-faults.ts';
+import { timeOfUuidV7 } from '../../lib/ids/uuid-v7.ts';
 import type { Log } from '../../lib/log/create-log.ts';
+import { isTracing } from '../../lib/telemetry/tracing.ts';
 import type { Platform } from '../../platform.ts';
-import type { AttemptInfo, JobHandler } from '../../queues/handle.ts';
-import { admitJob, adoptJob } from '../../queues/ledger/admit-job.ts';
-import { finishJobs, type LedgerWriter } from '../../queues/ledger/ledger-writer.ts';
+import type { AnyHandler, AttemptInfo, BatchHandler, JobChildren } from '../../queues/handle.ts';
+import type { JobContract } from '../../queues/define-job.ts';
+import { LedgerJobChildren } from '../../queues/flows/job-children.ts';
+import { admitJob } from '../../queues/ledger/admit-job.ts';
+import type { LedgerWriter } from '../../queues/ledger/ledger-writer.ts';
 import { OutcomeError, type Outcome } from '../../queues/outcome.ts';
-import type { Attempt, Delivery, Disposition } from '../../queues/transport.ts';
-import { serializeOrThrow } from '../../queues/enqueue/serialize-payload.ts';
+import type { Attempt, Delivery, Disposition, Envelope } from '../../queues/transport.ts';
+import { hideSecrets, secretsIn } from '../../queues/payloads/hide-values.ts';
 import { ActiveAttempts, type ActiveAttempt } from './active-attempts.ts';
-import { HandlerCall } from './handler-call.ts';
-import { settleOutcome, type SettledAttempt } from './settle-outcome.ts';
+import { completeInTransaction, settleAttempt } from './attempt-end.ts';
+import { BatchCall, type Seat } from './batch-call.ts';
+import { HandlerCall, type HandlerRun } from './handler-call.ts';
+import { outcomeOfError } from './outcome-of.ts';
+import { traceAttempt, type AttemptSpan } from './trace-attempt.ts';
 
 export interface AttemptRunnerParts {
   readonly platform: Platform;
-  readonly handlers: ReadonlyMap<string, JobHandler>;
+  readonly handlers: ReadonlyMap<string, AnyHandler>;
   readonly ledger: LedgerWriter;
   /** Names this process in the ledger. */
   readonly worker: string;
   readonly log: Log;
 }
+
+/** One call of a handler, and what belongs to it. */
+interface Run {
+  readonly attempt: Attempt;
+  readonly handler: AnyHandler;
+  readonly startedAt: Date;
+  readonly over: Promise<void>;
+  /** The payload, opened where it has to be; else as it was delivered. */
+  readonly payload?: Envelope['payload'];
+  readonly span?: AttemptSpan;
+}
+
+/** Whether somebody has to be asked for the payload before the handler can have it. */
+const needsOpening = ({ envelope }: Delivery, { encrypt }: JobContract): boolean =>
+  envelope.payload === null || encrypt.length > 0;
 
 /** A job whose workers died or fell silent this often without a result is poison. */
 const maxStalls = 5;
@@ -29,6 +51,9 @@ const unknownJobDelayMs = 15_000;
 export class AttemptRunner {
   readonly active = new ActiveAttempts();
   readonly #parts: AttemptRunnerParts;
+  /** By what attempts that are to run together share; a single attempt is a batch of one. */
+  readonly #batches = new WeakMap<object, BatchCall>();
+  readonly #joined = new WeakSet<Attempt>();
   #closing = false;
 
   constructor(parts: AttemptRunnerParts) {
@@ -56,6 +81,7 @@ export class AttemptRunner {
       this.#parts.log.error({ event: 'attempt.not-written', jobId: delivery.jobId, job: delivery.name, err: error });
       return this.#closing ? 'hand-back' : 'abandon';
     } finally {
+      if (attempt.together && !this.#joined.has(attempt)) this.#batchOf(attempt)?.leave();
       over.resolve();
     }
   };
@@ -93,90 +119,168 @@ export class AttemptRunner {
       );
       return this.#settle(attempt, startedAt, { kind: 'permanent', error });
     }
-    return this.#call(attempt, handler, startedAt, over);
+    if (delivery.envelope.childrenFailed !== undefined) return this.#failForChildren(attempt, startedAt);
+    const { jobId, name, queue, envelope } = delivery;
+    const dueMs = envelope.dueMs ?? timeOfUuidV7(jobId);
+    this.#parts.platform.jobMetrics.started(queue, name, startedAt.getTime() - dueMs);
+    const run: Run = { attempt, handler, startedAt, over };
+    if (!isTracing()) return this.#open(run);
+    return traceAttempt(delivery, this.#parts.worker, (span) => this.#open({ ...run, span }));
   }
 
-  async #call(attempt: Attempt, handler: JobHandler, startedAt: Date, over: Promise<void>): Promise<Disposition> {
+  #open(run: Run): Promise<Disposition> {
+    const { attempt, handler } = run;
+    const opens = 'runBatch' in handler && needsOpening(attempt.delivery, handler.contract);
+    return opens ? this.#callOpened(run) : this.#call(run);
+  }
+
+  /** A job whose payload cannot be opened does not come into a call with others. */
+  async #callOpened(run: Run): Promise<Disposition> {
+    const { attempt, handler, startedAt } = run;
+    const { jobId, envelope } = attempt.delivery;
+    let payload: Envelope['payload'];
+    try {
+      payload = await this.#parts.platform.payloads.open(handler.contract, jobId, envelope.payload);
+    } catch (error) {
+      return this.#settle(attempt, startedAt, outcomeOfError(error, undefined, envelope.timeoutMs));
+    }
+    return this.#closing ? 'hand-back' : this.#call({ ...run, payload });
+  }
+
+  async #failForChildren(attempt: Attempt, startedAt: Date): Promise<Disposition> {
+    const { jobId, envelope } = attempt.delivery;
+    const { childrenFailed = 0 } = envelope;
+    const error = new AppError('CHILD_FAILED', `${childrenFailed} of the job's children failed`, { childrenFailed });
+    const disposition = await this.#settle(attempt, startedAt, { kind: 'permanent', error });
+    // What is left when this fails is cancelled by the reconciler.
+    if (disposition === 'remove') await this.#parts.platform.jobs.cancelChildren(jobId);
+    return disposition;
+  }
+
+  async #call(started: Run): Promise<Disposition> {
+    const { attempt, handler, startedAt, over, payload = attempt.delivery.envelope.payload } = started;
     const { delivery, lock } = attempt;
-    const { ledger, worker } = this.#parts;
-    const { tracked, returns, timeoutMs, attemptsMade } = delivery.envelope;
-    const mark = (progress?: { readonly fraction: number; readonly note?: string }): void => {
-      if (tracked) ledger.mark({ id: delivery.jobId, returns, startedAt, worker, ...(progress ? { progress } : {}) });
-    };
+    const { ledger, worker, platform } = this.#parts;
+    const { tracked, returns, timeoutMs } = delivery.envelope;
     let completedInTransaction: Outcome | undefined;
-    const call = new HandlerCall({
-      platform: this.#parts.platform,
-      handler,
-      payload: delivery.envelope.payload,
+    // What a handler that was given up still does has no effect on its job.
+    let ended = false;
+    const onRefused = (why: 'cancelled' | 'gone'): void => {
+      if (ended) return;
+      if (why === 'cancelled') call.abort('cancelled', 'the job was cancelled');
+      else if (!completedInTransaction) call.abort('lock-lost', 'the job has ended or went back without this attempt');
+    };
+    const mark = (progress?: { readonly fraction: number; readonly note?: string }): void => {
+      if (!tracked || ended) return;
+      ledger.mark({ id: delivery.jobId, returns, startedAt, worker, onRefused, ...(progress ? { progress } : {}) });
+    };
+    const run: Omit<HandlerRun, 'handler'> = {
+      platform,
+      payload,
       job: attemptInfo(delivery),
       timeoutMs,
       log: this.#parts.log,
       progress: (fraction, note) =>
         mark({ fraction: Math.min(1, Math.max(0, fraction)), ...(note === undefined ? {} : { note }) }),
+      children: () => this.#childrenOf(attempt),
       completeIn: async (tx, result) => {
-        const resultJson = serializeOrThrow(result ?? null, `the result of ${delivery.name}`);
-        if (!tracked) await adoptJob(tx, delivery, handler.contract.priority);
-        const [closed] = await finishJobs(tx, [
-          {
-            id: delivery.jobId,
-            state: 'completed',
-            returns,
-            attemptsMade: attemptsMade + 1,
-            startedAt,
-            worker,
-            resultJson,
-          },
-        ]);
-        if (!closed) throw new OutcomeError({ kind: 'interrupted' });
-        completedInTransaction = { kind: 'completed', result };
+        if (ended) throw new OutcomeError({ kind: 'interrupted' });
+        completedInTransaction = await completeInTransaction(
+          tx,
+          { delivery, contract: handler.contract, startedAt, worker },
+          result,
+        );
         return completedInTransaction;
       },
-    });
-    lock.onLost = () => call.abort('lock-lost', 'the lock on this job is lost: another worker may run it');
-    const active: ActiveAttempt = {
-      jobId: delivery.jobId,
-      queue: delivery.queue,
-      over,
-      abort: (cause, message) => call.abort(cause, message),
-      abandon: () => call.abandon(),
     };
+    const call = 'runBatch' in handler ? this.#join(attempt, handler, run) : new HandlerCall({ ...run, handler });
+    lock.onLost = () => call.abort('lock-lost', 'the lock on this job is lost: another worker may run it');
+    const active = activeOf(delivery, over, call);
     this.active.add(active);
     mark();
     try {
-      const outcome = await call.outcome();
+      const calledAt = performance.now();
+      const came = await call.outcome();
+      ended = true;
+      const outcome = 'runBatch' in handler ? hideSecrets(came, handler.contract, payload) : came;
       attempt.handlerEnded();
+      platform.jobMetrics.ran(delivery.queue, delivery.name, outcome.kind, performance.now() - calledAt);
       // Another outcome means that the transaction may have been rolled back: the ledger is asked.
-      if (outcome === completedInTransaction) return 'remove';
-      return await this.#settle(attempt, startedAt, outcome);
+      return await this.#conclude(started, outcome, outcome === completedInTransaction);
     } finally {
       lock.onLost = undefined;
       this.active.remove(active);
     }
   }
 
-  async #settle(attempt: Attempt, startedAt: Date, outcome: Outcome): Promise<Disposition> {
-    const settled: SettledAttempt = {
-      attempt,
-      startedAt,
-      outcome,
-      contract: this.#parts.handlers.get(attempt.delivery.name)?.contract,
-    };
-    try {
-      return await settleOutcome(this.#parts, settled);
-    } catch (error) {
-      // Run again, it would come to the same: the job alone ends as a dead letter.
-      if (outcome.kind === 'permanent' || !isFaultOfData(error)) throw error;
-      return settleOutcome(this.#parts, { ...settled, outcome: { kind: 'permanent', error } });
+  #conclude(
+    { attempt, startedAt, span }: Run,
+    outcome: Outcome,
+    isWritten: boolean,
+  ): Disposition | Promise<Disposition> {
+    span?.ended(outcome);
+    if (isWritten) return this.#completedAlready(attempt.delivery);
+    const settle = (): Promise<Disposition> => this.#settle(attempt, startedAt, outcome, span?.traceparent);
+    return span ? span.settle(settle) : settle();
+  }
+
+  /** A job whose payload does not fit fails alone. */
+  #join(attempt: Attempt, { contract }: BatchHandler, run: Omit<HandlerRun, 'handler'>): Seat {
+    const batch = this.#batchOf(attempt);
+    const parsed = safeParse(contract.payload, run.payload);
+    if (batch && parsed.success) {
+      this.#joined.add(attempt);
+      return batch.join({ ...run, payload: parsed.data, secrets: secretsIn(run.payload, contract) });
     }
+    const error = validationError(`the payload of ${contract.name}`, parsed.error ? faultsOf(parsed.error) : []);
+    const outcome = (): Promise<Outcome> => Promise.resolve({ kind: 'permanent', error });
+    return { outcome, abort: () => undefined, abandon: () => undefined };
+  }
+
+  #batchOf(attempt: Attempt): BatchCall | undefined {
+    const handler = this.#parts.handlers.get(attempt.delivery.name);
+    if (!handler || !('runBatch' in handler)) return undefined;
+    const key = attempt.together ?? attempt;
+    const { platform, log } = this.#parts;
+    const batch =
+      this.#batches.get(key) ?? new BatchCall({ platform, log, handler, size: attempt.together?.count ?? 1 });
+    this.#batches.set(key, batch);
+    return batch;
+  }
+
+  #completedAlready({ queue, name }: Delivery): Disposition {
+    this.#parts.platform.jobMetrics.finished(queue, name, 'completed');
+    return 'remove';
+  }
+
+  #childrenOf(attempt: Attempt): JobChildren {
+    const { jobId, envelope } = attempt.delivery;
+    const { returns, tenant, tracked, awaits = 0 } = envelope;
+    return new LedgerJobChildren({
+      postgres: this.#parts.platform.postgres,
+      keys: this.#parts.platform.registry.keys,
+      jobId,
+      returns,
+      tenant,
+      tracked,
+      awaited: awaits,
+      holdsLock: () => !attempt.lock.lost && attempt.holdsLock(),
+    });
+  }
+
+  #settle(attempt: Attempt, startedAt: Date, outcome: Outcome, traceparent?: string): Promise<Disposition> {
+    const contract = this.#parts.handlers.get(attempt.delivery.name)?.contract;
+    return settleAttempt(this.#parts, { attempt, startedAt, outcome, traceparent, contract });
   }
 }
 
-/** True when the ledger cannot keep what came of an attempt, however often it is asked. */
-const isFaultOfData = (error: unknown): boolean => {
-  if (error instanceof AppError) return error.code === 'VALIDATION_ERROR';
-  const code = codeOf(error);
-  return code === undefined ? !isConnectionError(error) : /^(?:22|23|54)/.test(code);
-};
+const activeOf = ({ jobId, queue }: Delivery, over: Promise<void>, call: Seat): ActiveAttempt => ({
+  jobId,
+  queue,
+  over,
+  abort: (cause, message) => call.abort(cause, message),
+  abandon: () => call.abandon(),
+});
 
 const attemptInfo = ({ jobId, name, queue, envelope }: Delivery): AttemptInfo => ({
   id: jobId,

@@ -1,10 +1,12 @@
 import { WaitingError } from 'bullmq';
 import { withTimeout } from '../../lib/batching/with-timeout.ts';
+import type { LoopWatch, WatchedLoop } from '../../lib/health/loop-watch.ts';
 import type { Log } from '../../lib/log/create-log.ts';
 import type { BullConnection, BullJob, BullWorker } from '../../queues/bullmq/bull-connection.ts';
+import { onFetch } from '../../queues/bullmq/on-fetch.ts';
 import {
   ledgerIdOf,
-  LockLoss,
+  type Attempt,
   type BundleLedger,
   type Consumer,
   type ConsumerOptions,
@@ -12,7 +14,8 @@ import {
   type Disposition,
   type QueueItem,
 } from '../../queues/transport.ts';
-import { HandlerSlots } from './handler-slots.ts';
+import { EntryLocks, type EntryLock } from './entry-locks.ts';
+import { HandlerSlots, type SlotAnswer } from './handler-slots.ts';
 
 /** Of a handler that runs longer, jobs taken beyond the concurrency would wait noticeably. */
 const longHandlerMs = 50;
@@ -23,20 +26,17 @@ const closeWithinMs = 3_000;
 /** Who runs few jobs at once may care about their order, which jobs taken beyond them would blur. */
 const leastConcurrency = 8;
 
+const silentMs = 60_000;
+
 export interface BullConsumerParts {
   readonly connection: BullConnection;
   readonly bundles: BundleLedger;
+  readonly loops: LoopWatch;
   readonly log: Log;
 }
 
-/** A lock on an entry of the queue, and with it on the attempts at the jobs in it. */
-interface LiveLock {
-  readonly id: string;
-  readonly token: string;
-  readonly attempts: LockLoss[];
-  lost: boolean;
-  renewedAt: number;
-}
+const worstOf = (dispositions: readonly Disposition[]): Disposition =>
+  (['abandon', 'hand-back'] as const).find((worst) => dispositions.includes(worst)) ?? 'remove';
 
 const deliveryOf = (job: BullJob, item: QueueItem, queue: string): Delivery => ({
   ...item,
@@ -46,54 +46,57 @@ const deliveryOf = (job: BullJob, item: QueueItem, queue: string): Delivery => (
   startedBefore: job.attemptsStarted > 1 || job.stalledCounter > 0 || item.envelope.unsure === true,
 });
 
-/**
- * Takes jobs of one BullMQ queue. Renews their locks itself, because BullMQ's own renewal can keep a lock of an attempt
- * that has ended and lose that of a new one; a lock found lost aborts its attempt.
- */
+/** Takes jobs of one BullMQ queue and runs them, several entries at once; an entry is one job or a bundle. */
 export class BullConsumer implements Consumer {
   readonly #options: ConsumerOptions;
   readonly #bundles: BundleLedger;
   readonly #log: Log;
   readonly #worker: BullWorker;
-  readonly #locks = new Map<string, LiveLock>();
-  readonly #renewing: NodeJS.Timeout;
+  readonly #locks: EntryLocks;
+  readonly #fetching: WatchedLoop;
   readonly #slots: HandlerSlots;
   /** Moving averages: how long handlers run, and how many jobs an entry holds. */
   #handlerMs = longHandlerMs;
   #entrySize = 1;
   #paused = false;
 
-  constructor({ connection, bundles, log }: BullConsumerParts, options: ConsumerOptions) {
+  constructor({ connection, bundles, loops, log }: BullConsumerParts, options: ConsumerOptions) {
     this.#options = options;
     this.#bundles = bundles;
     this.#slots = new HandlerSlots(options.concurrency, longHandlerMs);
     this.#log = log;
     this.#worker = connection.openWorker(options.queue, (job, token) => this.#process(job, token), options);
-    this.#renewing = setInterval(() => void this.#renew(), options.lockMs / 4);
+    this.#fetching = loops.watch(`fetch ${options.queue}`, silentMs);
+    const loop = loops.watch(`locks ${options.queue}`, silentMs);
+    this.#locks = new EntryLocks({ worker: this.#worker, queue: options.queue, lockMs: options.lockMs, loop, log });
+    const turned = (): void => this.#fetchTurned();
+    onFetch(this.#worker, turned);
+    // While its server is away the loop tries again and again, and says so each time.
+    this.#worker.on('error', turned);
   }
 
   async pause(): Promise<void> {
     this.#paused = true;
+    this.#fetching.end();
     await this.#worker.pause(true);
   }
 
   async close(): Promise<void> {
-    const closing = this.#worker.close();
     await Promise.all([
       this.#bundles.close(),
       // BullMQ waits for its server as long as it takes. What it was to be told is in the ledger already.
-      withTimeout(closing, closeWithinMs, this.#options.queue).catch((error: unknown) =>
+      withTimeout(this.#worker.close(), closeWithinMs, this.#options.queue).catch((error: unknown) =>
         this.#log.warn({ event: 'consumer.left-unclosed', queue: this.#options.queue, err: error }),
       ),
     ]);
-    closing.catch(() => undefined);
-    clearInterval(this.#renewing);
+    this.#locks.close();
+    this.#fetching.end();
   }
 
   async #process(job: BullJob, token = ''): Promise<null> {
     const id = job.id ?? '';
-    const held: LiveLock = { id, token, attempts: [], lost: false, renewedAt: performance.now() };
-    this.#locks.set(token, held);
+    const held = this.#locks.hold(id, token);
+    this.#fetchTurned();
     try {
       const disposition =
         'items' in job.data
@@ -104,7 +107,8 @@ export class BullConsumer implements Consumer {
       // Tells BullMQ that the job is no longer this attempt's, so that it moves nothing.
       throw new WaitingError();
     } finally {
-      this.#locks.delete(token);
+      this.#locks.release(held);
+      this.#fetchTurned();
     }
   }
 
@@ -117,12 +121,12 @@ export class BullConsumer implements Consumer {
     return this.#paused ? 'hand-back' : 'abandon';
   }
 
-  #runSingle(job: BullJob, item: QueueItem, held: LiveLock): Promise<Disposition | undefined> {
+  #runSingle(job: BullJob, item: QueueItem, held: EntryLock): Promise<Disposition | undefined> {
     this.#entrySize += (1 - this.#entrySize) * weight;
     return this.#runOne(deliveryOf(job, item, this.#options.queue), held);
   }
 
-  async #runBundle(job: BullJob, id: string, items: readonly QueueItem[], held: LiveLock): Promise<Disposition> {
+  async #runBundle(job: BullJob, id: string, items: readonly QueueItem[], held: EntryLock): Promise<Disposition> {
     const deliveries = items.map((item) => deliveryOf(job, item, this.#options.queue));
     // A worker died with it or fell silent: whichever of its jobs did that must not take the others with it again.
     if (job.stalledCounter > 0) {
@@ -131,6 +135,8 @@ export class BullConsumer implements Consumer {
     }
     this.#entrySize += (items.length - this.#entrySize) * weight;
     const open = await this.#bundles.admit(id, deliveries);
+    const [first] = open;
+    if (first && this.#options.runsTogether(first.name)) return this.#runTogether(id, open, held);
     const all = await Promise.all(
       open.map(async (delivery) => {
         const stillStands = async (): Promise<boolean> => (await this.#bundles.admit(id, [delivery])).length > 0;
@@ -144,41 +150,86 @@ export class BullConsumer implements Consumer {
         }
       }),
     );
-    return (['abandon', 'hand-back'] as const).find((worst) => all.includes(worst)) ?? 'remove';
+    return worstOf(all);
+  }
+
+  /** The jobs of a bundle that one call of their handler runs. */
+  async #runTogether(id: string, deliveries: readonly Delivery[], held: EntryLock): Promise<Disposition> {
+    let open = deliveries;
+    const slot = await this.#takeSlot(async () => {
+      open = await this.#bundles.admit(id, open);
+      return open.length > 0;
+    });
+    if (slot === 'gone') return 'remove';
+    if (slot === 'too-long') {
+      // The whole bundle goes to the next worker, who may have a slot.
+      return 'hand-back';
+    }
+    const handlerEnded = this.#begin();
+    const together = { count: open.length };
+    try {
+      return worstOf(await Promise.all(open.map((delivery) => this.#attempt(delivery, held, handlerEnded, together))));
+    } finally {
+      handlerEnded();
+    }
+  }
+
+  /** With as many jobs as may be under way the loop fetches none, however long they run. */
+  #fetchTurned(): void {
+    if (this.#locks.size >= this.#worker.concurrency) this.#fetching.rest();
+    else this.#fetching.beat();
   }
 
   /** Undefined when the job got no slot in time: another worker may have one. */
   async #runOne(
     delivery: Delivery,
-    held: LiveLock,
+    held: EntryLock,
     stillStands?: () => Promise<boolean>,
   ): Promise<Disposition | undefined> {
-    if (!this.#slots.tryTake()) {
-      if ((await this.#slots.take()) !== 'taken') return undefined;
-      // It may have been cancelled while it waited.
-      let stands = false;
-      try {
-        stands = (await stillStands?.()) ?? true;
-      } finally {
-        if (!stands) this.#slots.free();
-      }
-      if (!stands) return 'remove';
+    const slot = await this.#takeSlot(stillStands);
+    if (slot !== 'taken') return slot === 'gone' ? 'remove' : undefined;
+    const handlerEnded = this.#begin();
+    try {
+      return await this.#attempt(delivery, held, handlerEnded);
+    } finally {
+      handlerEnded();
     }
+  }
+
+  /** `gone`: what waited for the slot was cancelled meanwhile. */
+  async #takeSlot(stillStands?: () => Promise<boolean>): Promise<SlotAnswer | 'gone'> {
+    if (this.#slots.tryTake()) return 'taken';
+    const answer = await this.#slots.take();
+    if (answer !== 'taken') return answer;
+    let stands = false;
+    try {
+      stands = (await stillStands?.()) ?? true;
+    } finally {
+      if (!stands) this.#slots.free();
+    }
+    return stands ? 'taken' : 'gone';
+  }
+
+  /** With a slot taken; answers what gives it back, once. */
+  #begin(): () => void {
     let startedAt: number | undefined = performance.now();
-    const handlerEnded = (): void => {
+    return () => {
       if (startedAt === undefined) return;
       this.#slots.free();
       this.#adapt(performance.now() - startedAt);
       startedAt = undefined;
     };
-    const lock = new LockLoss();
-    if (held.lost) lock.lose();
-    held.attempts.push(lock);
-    try {
-      return await this.#options.run({ delivery, lock, handlerEnded, holdsLock: () => this.#holds(held) });
-    } finally {
-      handlerEnded();
-    }
+  }
+
+  #attempt(
+    delivery: Delivery,
+    held: EntryLock,
+    handlerEnded: () => void,
+    together?: Attempt['together'],
+  ): Promise<Disposition> {
+    const lock = this.#locks.attempt(held);
+    const attempt = { delivery, lock, handlerEnded, holdsLock: () => this.#locks.holds(held) };
+    return this.#options.run(together ? { ...attempt, together } : attempt);
   }
 
   /**
@@ -200,43 +251,6 @@ export class BullConsumer implements Consumer {
     } catch (error) {
       // The lock runs out and the job is taken by somebody else then.
       this.#log.warn({ event: 'consumer.hand-back-failed', jobId: job.id, err: error });
-    }
-  }
-
-  /** Asks only when the last renewal is so long ago that the lock may have run out, as after a blocked event loop. */
-  #holds(held: LiveLock): boolean | Promise<boolean> {
-    if (held.lost) return false;
-    if (performance.now() - held.renewedAt < this.#options.lockMs * 0.75) return true;
-    return this.#renew().then(() => !held.lost);
-  }
-
-  async #renew(): Promise<void> {
-    const locks = [...this.#locks.values()];
-    if (locks.length === 0) return;
-    const askedAt = performance.now();
-    try {
-      const lost = new Set(
-        await withTimeout(
-          this.#worker.extendJobLocks(
-            locks.map(({ id }) => id),
-            locks.map(({ token }) => token),
-            this.#options.lockMs,
-          ),
-          this.#options.lockMs / 4,
-          this.#options.queue,
-        ),
-      );
-      for (const held of locks) {
-        if (!lost.has(held.id)) {
-          held.renewedAt = askedAt;
-          continue;
-        }
-        held.lost = true;
-        for (const attempt of held.attempts) attempt.lose();
-      }
-    } catch (error) {
-      // While the queue's server is away nobody else can take the jobs either.
-      this.#log.warn({ event: 'consumer.renewal-failed', queue: this.#options.queue, err: error });
     }
   }
 }

@@ -1,40 +1,45 @@
 import { validationError } from '../../lib/errors/app-error.ts';
-import { faultsOf } from '../../lib/errors/zod-faults.ts';
+import { faultsOf, safeParse } from '../../lib/errors/zod-faults.ts';
 import type { Log } from '../../lib/log/create-log.ts';
 import type { Transaction } from '../../lib/postgres/transaction.ts';
 import type { Platform } from '../../platform.ts';
-import type { AttemptInfo, JobHandler } from '../../queues/handle.ts';
+import type { AttemptInfo, CallControl, JobChildren, JobHandler } from '../../queues/handle.ts';
 import { isOutcome, type Outcome } from '../../queues/outcome.ts';
-import { AttemptAborted, outcomeOfError, type AbortCause } from './outcome-of.ts';
+import { bindLog } from './bind-log.ts';
+import { AttemptAborted, ignoredSignalMs, outcomeAfterAbort, outcomeOfError, type AbortCause } from './outcome-of.ts';
+import { hideSecrets, secretsIn } from '../../queues/payloads/hide-values.ts';
 
 export interface HandlerRun {
   readonly platform: Platform;
   readonly handler: JobHandler;
-  readonly payload: unknown;
+  /** As it came through the queue; null when it is too large for that. */
+  readonly payload: Readonly<Record<string, unknown>> | null;
   readonly job: AttemptInfo;
   readonly timeoutMs: number;
   readonly log: Log;
   readonly progress: (fraction: number, note?: string) => void;
+  readonly children: () => JobChildren;
   readonly completeIn: (tx: Transaction, result: unknown) => Promise<Outcome>;
 }
 
-/** How long a handler may go on after its signal before nobody waits for it any more. */
-const ignoredSignalMs = 2_000;
-
 /** One call of a handler: validated, under a deadline, abortable, and abandoned if it ignores its signal. */
-export class HandlerCall {
+export class HandlerCall implements CallControl {
+  onAbandoned: (() => void) | undefined;
   readonly #run: HandlerRun;
   #controller: AbortController | undefined;
   #reason: AttemptAborted | undefined;
+  #deadline: NodeJS.Timeout | undefined;
+  #given: unknown;
   #patience: NodeJS.Timeout | undefined;
   #giveUp: (reason: AttemptAborted) => void = () => undefined;
+  #over = false;
 
   constructor(run: HandlerRun) {
     this.#run = run;
   }
 
   abort(cause: AbortCause, message: string): void {
-    if (this.#reason !== undefined) return;
+    if (this.#over || this.#reason !== undefined) return;
     this.#reason = new AttemptAborted(cause, message);
     this.#controller?.abort(this.#reason);
     // At shutdown the grace period decides how long to wait, not this.
@@ -43,22 +48,34 @@ export class HandlerCall {
 
   abandon(): void {
     this.#giveUp(this.#reason ?? new AttemptAborted('shutdown', 'the process is ending'));
+    this.onAbandoned?.();
+  }
+
+  holdDeadline(): void {
+    clearTimeout(this.#deadline);
+  }
+
+  startDeadline(): void {
+    const { timeoutMs } = this.#run;
+    clearTimeout(this.#deadline);
+    this.#deadline = setTimeout(() => this.abort('deadline', `the attempt ran longer than ${timeoutMs} ms`), timeoutMs);
   }
 
   /** The outcome of the call. Never throws. */
   async outcome(): Promise<Outcome> {
     const { timeoutMs } = this.#run;
-    const deadline = setTimeout(() => this.abort('deadline', `the attempt ran longer than ${timeoutMs} ms`), timeoutMs);
+    this.startDeadline();
     try {
-      const payload = this.#parsePayload();
-      return await new Promise<Outcome>((resolve, reject) => {
+      const outcome = await new Promise<Outcome>((resolve, reject) => {
         this.#giveUp = reject;
-        this.#call(payload).then(resolve, reject);
+        this.#call().then(resolve, reject);
       });
+      return this.#hidden(outcomeAfterAbort(outcome, this.#reason?.abortCause, timeoutMs));
     } catch (error) {
-      return outcomeOfError(error, this.#reason?.abortCause, timeoutMs);
+      return this.#hidden(outcomeOfError(error, this.#reason?.abortCause, timeoutMs));
     } finally {
-      clearTimeout(deadline);
+      this.#over = true;
+      clearTimeout(this.#deadline);
       clearTimeout(this.#patience);
     }
   }
@@ -72,18 +89,31 @@ export class HandlerCall {
     return this.#controller.signal;
   }
 
-  #parsePayload(): unknown {
+  #hidden(outcome: Outcome): Outcome {
+    return hideSecrets(outcome, this.#run.handler.contract, this.#given);
+  }
+
+  #parsePayload(given: unknown): unknown {
     const { contract } = this.#run.handler;
-    const parsed = contract.payload.safeParse(this.#run.payload);
+    const parsed = safeParse(contract.payload, given);
     if (!parsed.success) throw validationError(`the payload of ${contract.name}`, faultsOf(parsed.error));
     return parsed.data;
   }
 
-  async #call(payload: unknown): Promise<Outcome> {
-    const { handler, platform, job, log, progress, completeIn } = this.#run;
+  async #call(): Promise<Outcome> {
+    const { handler, platform, job, log, progress, completeIn, children: openChildren } = this.#run;
+    const given = platform.payloads.open(handler.contract, job.id, this.#run.payload);
+    // Most often it is there, and nobody has to wait a turn for it.
+    this.#given = given instanceof Promise ? await given : given;
+    const payload = this.#parsePayload(this.#given);
     const signal = (): AbortSignal => this.#signal();
     let bound: Log | undefined;
-    const outcome: unknown = await handler.run({
+    let children: JobChildren | undefined;
+    const bind = (): Log => {
+      const of = { job: job.name, jobId: job.id, attempt: job.attempt };
+      return bindLog(log, of, secretsIn(this.#given, handler.contract));
+    };
+    const context = {
       payload,
       platform,
       job,
@@ -92,11 +122,16 @@ export class HandlerCall {
       get signal() {
         return signal();
       },
+      get children() {
+        children ??= openChildren();
+        return children;
+      },
       get log() {
-        bound ??= log.child({ job: job.name, jobId: job.id, attempt: job.attempt });
+        bound ??= bind();
         return bound;
       },
-    });
+    };
+    const outcome: unknown = await handler.run(context, this);
     if (isOutcome(outcome)) return outcome;
     throw validationError(`what the handler of ${job.name} answers`, [
       { path: '', message: 'must be an outcome, such as completed(result) makes' },

@@ -7,7 +7,7 @@ import { validationError } from '../../lib/errors/app-error.ts';
 import { adoptJob } from '../../queues/ledger/admit-job.ts';
 import type { FailedAttempt } from '../../queues/ledger/job-record.ts';
 import type { Ending, LedgerWriter } from '../../queues/ledger/ledger-writer.ts';
-import type { Outcome } from '../../queues/outcome.ts';
+import type { ChildFailurePolicy, Outcome } from '../../queues/outcome.ts';
 import type { Attempt, Disposition } from '../../queues/transport.ts';
 import { backoffMs } from './backoff.ts';
 
@@ -23,6 +23,8 @@ export interface SettledAttempt {
   readonly startedAt: Date;
   readonly outcome: Outcome;
   readonly contract: JobContract | undefined;
+  /** What the next attempts are traced to, for a job that was enqueued in no trace. */
+  readonly traceparent?: string | undefined;
 }
 
 const clean = (text: unknown): string => String(text).replaceAll('\0', '\u2400').toWellFormed();
@@ -61,10 +63,11 @@ const end = async (
     returns: delivery.envelope.returns,
     startedAt: settled.startedAt,
     worker: parts.worker,
+    limited: delivery.envelope.limited,
     ...ending,
   });
-  if (!closed)
-    parts.log.info({ event: 'attempt.refused', jobId: delivery.jobId, job: delivery.name, state: ending.state });
+  if (closed) parts.platform.jobMetrics.finished(delivery.queue, delivery.name, ending.state);
+  else parts.log.info({ event: 'attempt.refused', jobId: delivery.jobId, job: delivery.name, state: ending.state });
   return 'remove';
 };
 
@@ -73,7 +76,10 @@ const complete = async (parts: SettlingParts, settled: SettledAttempt, result: u
   const serialized = serializeJson(result ?? null);
   if ('faults' in serialized)
     return bury(parts, settled, validationError(`the result of ${delivery.name}`, serialized.faults));
-  if (!delivery.envelope.tracked) return 'remove';
+  if (!delivery.envelope.tracked) {
+    parts.platform.jobMetrics.finished(delivery.queue, delivery.name, 'completed');
+    return 'remove';
+  }
   return end(parts, settled, {
     state: 'completed',
     attemptsMade: delivery.envelope.attemptsMade + 1,
@@ -87,11 +93,13 @@ const bury = async (parts: SettlingParts, settled: SettledAttempt, thrown: unkno
   const error = storable(serializeError(thrown));
   await adopt(parts, settled);
   parts.log.error({ event: 'job.dead', jobId: delivery.jobId, job: delivery.name, code: error.code, err: thrown });
+  // A job that fails for its children was not tried.
+  const attempted = delivery.envelope.childrenFailed === undefined;
   return end(parts, settled, {
     state: 'dead',
-    attemptsMade: delivery.envelope.attemptsMade + 1,
+    attemptsMade: delivery.envelope.attemptsMade + (attempted ? 1 : 0),
     error,
-    failure: failureOf(settled, error),
+    ...(attempted ? { failure: failureOf(settled, error) } : {}),
   });
 };
 
@@ -104,18 +112,23 @@ interface Again {
   readonly dueAt: Date;
   readonly attemptsMade: number;
   readonly failure?: FailedAttempt;
+  readonly onChildFailure?: ChildFailurePolicy;
 }
 
 const runAgain = async (parts: SettlingParts, settled: SettledAttempt, again: Again): Promise<Disposition> => {
   const { jobId, envelope } = settled.attempt.delivery;
   await adopt(parts, settled);
-  await parts.ledger.takeBack({
+  const back = await parts.ledger.takeBack({
     id: jobId,
     returns: envelope.returns,
     startedAt: settled.startedAt,
     worker: parts.worker,
+    limited: envelope.limited,
+    ...(settled.traceparent === undefined ? {} : { traceparent: settled.traceparent }),
     ...again,
   });
+  // The word of it came too late for the attempt's signal.
+  if (back === 'cancelled') return end(parts, settled, { state: 'cancelled', attemptsMade: again.attemptsMade });
   return 'remove';
 };
 
@@ -175,6 +188,12 @@ export const settleOutcome = async (parts: SettlingParts, settled: SettledAttemp
       return runAgain(parts, settled, {
         dueAt: dueAfter(outcome.until.getTime() - Date.now()),
         attemptsMade: envelope.attemptsMade,
+      });
+    case 'await-children':
+      return runAgain(parts, settled, {
+        dueAt: new Date(),
+        attemptsMade: envelope.attemptsMade,
+        onChildFailure: outcome.onChildFailure,
       });
     case 'cancelled':
       await adopt(parts, settled);

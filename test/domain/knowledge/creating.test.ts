@@ -113,7 +113,7 @@ describe('creating', () => {
     ['an email that is none', { title: 'a', author: { name: 'Ada', email: 'x' } }, ['author.email']],
     ['what is no media type', { title: 'a', contentType: 'markdown' }, ['contentType']],
     ['an empty source id', { title: 'a', sourceId: '' }, ['sourceId']],
-    ['a field that is not its writer’s', { title: 'a', version: 7 }, ['']],
+    ['a field that is not its writer’s', { title: 'a', version: 7 }, ['version']],
     ['an unknown author', { title: 'a', tags: ['new'], authorId: unknownId }, ['authorId']],
     ['an unknown collection', { title: 'a', tags: ['new'], collectionId: unknownId }, ['collectionId']],
   ])('refuses %s by naming the field, and writes nothing', async (_, input, paths) => {

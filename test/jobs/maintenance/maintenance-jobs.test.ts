@@ -1,6 +1,7 @@
 import { afterEach, expect, test } from 'vitest';
 import { z } from 'zod';
 import { prune, reconcile, redrive, seed } from '../../../src/jobs/maintenance/contract.ts';
+import { pruneExpired } from '../../../src/jobs/maintenance/prune-expired.ts';
 import { pruneHandler, reconcileHandler, redriveHandler, seedHandler } from '../../../src/jobs/maintenance/handler.ts';
 import { maintenanceSchedules } from '../../../src/jobs/maintenance/schedules.ts';
 import { defineJob } from '../../../src/queues/define-job.ts';
@@ -86,7 +87,14 @@ test('prune drops the days past their retention whole, and keeps the younger one
       ('tests.old', gen_random_uuid(), 1, '{}', now() - interval '8 days'), ('tests.new', gen_random_uuid(), 1, '{}', now() - interval '6 days');
     INSERT INTO treadle.schedules (name, job_name, cron) VALUES ('s', 'tests.fragile', '0 0 1 1 *');
     INSERT INTO treadle.schedule_fires VALUES ('s', '2020-01-01', gen_random_uuid(), now() - interval '91 days'),
-      ('s', '2021-01-01', gen_random_uuid(), now() - interval '89 days')`);
+      ('s', '2021-01-01', gen_random_uuid(), now() - interval '89 days');
+    INSERT INTO treadle.throttles VALUES ('tests.old', '', 'k', now() - interval '1 second'), ('tests.new', '', 'k', now() + interval '1 hour');
+    INSERT INTO treadle.rate_buckets VALUES ('default', 'tenant', 'gone', '', 0, now() - interval '25 hours'),
+      ('default', 'tenant', 'here', '', 0, now() - interval '23 hours');
+    INSERT INTO treadle.payloads (job_id, payload)
+      SELECT id, '{}' FROM treadle.finished_jobs WHERE finished_at < now() - interval '2 years' LIMIT 2;
+    INSERT INTO treadle.payloads (job_id, payload)
+      SELECT id, '{}' FROM treadle.finished_jobs WHERE finished_at > now() - interval '9 days' AND state = 'dead' LIMIT 1`);
 
   const { id } = await treadle.platform.enqueuer.enqueue(prune, {});
   const { partitionsDropped, ...rest } = (await finished(id)).result as {
@@ -95,7 +103,16 @@ test('prune drops the days past their retention whole, and keeps the younger one
   expect(partitionsDropped.toSorted()).toEqual(gone);
   expect(rest).toEqual({
     partitionsBusy: [],
-    deleted: { events: 1, finishedJobs: 5_004, idempotencyKeys: 1, onceKeys: 1, scheduleFires: 1 },
+    deleted: {
+      events: 1,
+      finishedJobs: 5_004,
+      idempotencyKeys: 1,
+      onceKeys: 1,
+      scheduleFires: 1,
+      payloads: 2,
+      throttles: 1,
+      rateBuckets: 1,
+    },
   });
   expect(await oldJobs()).toBe(young - 3);
   expect(await database.query('SELECT key FROM treadle.once_keys')).toEqual([{ key: 'new' }]);
@@ -103,6 +120,56 @@ test('prune drops the days past their retention whole, and keeps the younger one
     { type: 'tests.new' },
   ]);
   expect(await database.query('SELECT key FROM treadle.idempotency_keys')).toEqual([{ key: 'new' }]);
+  expect(await database.query('SELECT tenant FROM treadle.rate_buckets')).toEqual([{ tenant: 'here' }]);
+});
+
+test('prune keeps finished jobs within the room they may take: whole days go first, then the oldest of today', async () => {
+  const retention = { completedMs: 1e12, deadMs: 1e12, eventsMs: 1e12, idempotencyKeysMs: 1e12 };
+  const signal = new AbortController().signal;
+  const days = [await finishedOn('dead', 3), await finishedOn('dead', 2), await finishedOn('dead', 1)];
+  const insert = (at: string, jobs: number): Promise<unknown> =>
+    database.query(
+      `INSERT INTO treadle.finished_jobs (id, name, queue, state, priority, tenant, payload, tags, attempts_allowed,
+         attempts_made, timeout_ms, due_at, created_at, finished_at, failures)
+       SELECT treadle.uuid_v7(), 'tests.large', 'default', 'dead', 5, '',
+         jsonb_build_object('n', n, 'text', (SELECT string_agg(md5(n::text || i), '') FROM generate_series(1, 30) AS i)),
+         '{}', 1, 1, 1000, ${at}, ${at}, ${at}, '[]'
+       FROM generate_series(1, $1::int) AS n`,
+      [jobs],
+    );
+  for (const ago of [3, 2, 1]) await insert(`now() - interval '${ago} days'`, 1_000);
+  await insert('now()', 1_000);
+  const large = async (): Promise<readonly number[]> =>
+    (
+      await database.query<{ n: number }>(
+        `SELECT (payload ->> 'n')::int AS n FROM treadle.finished_jobs
+         WHERE name = 'tests.large' AND finished_at > now() - interval '12 hours' ORDER BY n`,
+      )
+    ).map(({ n }) => n);
+
+  const roomy = await pruneExpired(database.postgres, { ...retention, deadBytes: 1e9 }, signal);
+  expect(roomy).toMatchObject({ partitionsDropped: [], deleted: { finishedJobs: 0 } });
+  const [day] = await database.query<{ bytes: number }>(
+    `SELECT pg_total_relation_size('treadle.${days[2]}')::int AS bytes`,
+  );
+  const twoDays = (day?.bytes ?? 0) * 2.6;
+  const first = await pruneExpired(database.postgres, { ...retention, deadBytes: twoDays }, signal);
+  expect(first).toMatchObject({
+    partitionsDropped: expect.arrayContaining(days.slice(0, 2)),
+    deleted: { finishedJobs: 0 },
+  });
+  expect(first.partitionsDropped).not.toContain(days[2]);
+  const second = await pruneExpired(database.postgres, { ...retention, deadBytes: 700_000 }, signal);
+  expect(second.partitionsDropped).toEqual(days.slice(2));
+  const left = await large();
+  expect(left.length).toBeGreaterThan(300);
+  expect(left.length).toBeLessThan(700);
+  // The youngest stay; and what was made room for is not counted again.
+  expect(left).toEqual(Array.from({ length: left.length }, (_, index) => 1_001 - left.length + index));
+  expect(await pruneExpired(database.postgres, { ...retention, deadBytes: 700_000 }, signal)).toMatchObject({
+    deleted: { finishedJobs: 0 },
+  });
+  await database.query(`DELETE FROM treadle.finished_jobs WHERE name = 'tests.large'`);
 });
 
 test('prune leaves a partition that is in use to the next run', async () => {
@@ -133,7 +200,7 @@ test('redrive puts the matching dead letters back to work at the given rate', as
     ratePerSecond: 10,
   });
   const job = await finished(id);
-  expect(job.result).toEqual({ redriven: 20 });
+  expect(job).toMatchObject({ result: { redriven: 20 }, progress: { fraction: 1, note: '20 of 20 redriven' } });
   for (const { id: each } of dead.slice(5)) await finished(each);
   expect(ran.map(({ number }) => number).toSorted((a, b) => a - b)).toEqual(
     Array.from({ length: 20 }, (_, i) => i + 5),
@@ -146,12 +213,49 @@ test('redrive puts the matching dead letters back to work at the given rate', as
   expect(steps.map(({ jobs }) => jobs)).toEqual([10, 10]);
 });
 
+test('a redrive with a filter that nobody knows is refused, rather than for all dead letters', async () => {
+  const payload = { filter: { quue: 'maintenance' } };
+  await expect(treadle.platform.enqueuer.enqueueByName({ name: redrive.name, payload })).rejects.toThrow(
+    'payload.filter.quue: is not a known field',
+  );
+});
+
 test('redrive does not go round in circles with jobs that die again', async () => {
   const { id: dead } = await treadle.platform.enqueuer.enqueue(fragile, { number: 99 });
   expect(await treadle.platform.jobs.wait(dead, 20_000)).toMatchObject({ state: 'dead' });
   const { id } = await treadle.platform.enqueuer.enqueue(redrive, { filter: { ids: [dead] } });
   expect((await finished(id)).result).toEqual({ redriven: 1 });
   expect(await treadle.platform.jobs.wait(dead, 20_000)).toMatchObject({ state: 'dead' });
+});
+
+test('a redrive that is taken over by another worker goes on where it was, and leaves what died again', async () => {
+  const { enqueuer, jobs } = treadle.platform;
+  const letters = await enqueuer.enqueueMany(fragile, [{ number: 201 }, { number: 202 }, { number: 203 }]);
+  for (const { id } of letters) expect(await jobs.wait(id, 20_000)).toMatchObject({ state: 'dead' });
+  const filter = { name: fragile.name, payload: { number: 201 } };
+  expect(await treadle.platform.deadLetters.count(filter)).toBe(1);
+  const ids = letters.map(({ id }) => id);
+  const { id } = await enqueuer.enqueue(redrive, { filter: { ids }, ratePerSecond: 1 });
+  const failuresOf = async (letter: string | undefined) => (await jobs.find(letter ?? ''))?.failures.length;
+  await expect.poll(() => failuresOf(ids[0]), { timeout: 20_000 }).toBe(2);
+  await treadle.replaceWorker();
+  expect(await finished(id)).toMatchObject({ result: { redriven: 3 }, attemptsMade: 1 });
+  for (const letter of ids) {
+    await jobs.wait(letter, 20_000);
+    expect(await failuresOf(letter)).toBe(2);
+  }
+});
+
+test('a redrive can be cancelled, and the rest stays', async () => {
+  const { enqueuer, jobs } = treadle.platform;
+  const letters = await enqueuer.enqueueMany(fragile, [{ number: 301 }, { number: 302 }, { number: 303 }]);
+  for (const { id } of letters) expect(await jobs.wait(id, 20_000)).toMatchObject({ state: 'dead' });
+  const ids = letters.map(({ id }) => id);
+  const { id } = await enqueuer.enqueue(redrive, { filter: { ids }, ratePerSecond: 1 });
+  await expect.poll(async () => (await jobs.find(ids[0] ?? ''))?.failures.length, { timeout: 20_000 }).toBe(2);
+  await jobs.cancel(id);
+  expect(await jobs.wait(id, 20_000)).toMatchObject({ state: 'cancelled' });
+  expect((await jobs.find(ids[2] ?? ''))?.failures).toHaveLength(1);
 });
 
 test('reconcile and seed run as jobs', async () => {

@@ -54,10 +54,53 @@ test('every fault is reported at once, by variable, and no value is repeated', (
 test('variables that need another one say so', () => {
   expect(faultsOf({ TREADLE_QUEUE_BACKEND: 'redis' })).toEqual(['REDIS_URL']);
   expect(faultsOf({ DATABASE_DIRECT_URL: 'postgres://host/db' })).toEqual(['DATABASE_DIRECT_URL']);
+  expect(faultsOf({ REDIS_CERT: '/etc/tls/client.pem' })).toEqual(['REDIS_KEY']);
 });
 
 test.each(['1.5', '-1', '1e3', '0x10', '65536', 'NaN', ' '.repeat(3) + 'x'])('%s is not a port', (port) => {
   expect(faultsOf({ TREADLE_PORT: port })).toEqual(['TREADLE_PORT']);
+});
+
+describe('TREADLE_RETENTION', () => {
+  const day = 86_400_000;
+  test.each([
+    ['completed=2d, dead=12h', { completedMs: 2 * day, deadMs: day / 2, eventsMs: 7 * day }],
+    ['dead=30d/2GB', { deadMs: 30 * day, deadBytes: 2 * 1_024 ** 3 }],
+    ['completed=500MB,dead=1TB/90m', { completedMs: 7 * day, completedBytes: 500 * 1_024 ** 2, deadMs: 90 * 60_000 }],
+    ['', { completedMs: 7 * day, deadMs: 30 * day, idempotencyKeysMs: day }],
+  ])('may be %j', (text, retention) => {
+    expect(loadConfig({ TREADLE_RETENTION: text }).retention).toMatchObject(retention);
+  });
+
+  test.each([
+    'dead=0d',
+    'dead=2gb',
+    'events=7d/1GB',
+    'dead=1d/2d',
+    'dead=1d/',
+    'dead',
+    'all=7d',
+    'dead=1d=2d/x',
+    'dead=-1d',
+  ])('cannot be %s', (text) => {
+    expect(faultsOf({ TREADLE_RETENTION: text })).toEqual(['TREADLE_RETENTION']);
+  });
+});
+
+describe('TREADLE_ENCRYPTION_KEYS', () => {
+  const base64 = Buffer.alloc(32, 7).toString('base64');
+
+  test('are ids with 32 bytes each, the first of which encrypts', () => {
+    const { encryptionKeys } = loadConfig({ TREADLE_ENCRYPTION_KEYS: `new:${base64}, old:${base64}` });
+    expect(encryptionKeys.map(({ id }) => id)).toEqual(['new', 'old']);
+  });
+
+  test.each([base64, `k1:${base64.slice(4)}`, `k1:${base64},k1:${base64}`, `k 1:${base64}`, 'k1:'])(
+    'may not be %s',
+    (keys) => {
+      expect(faultsOf({ TREADLE_ENCRYPTION_KEYS: keys })).toEqual(['TREADLE_ENCRYPTION_KEYS']);
+    },
+  );
 });
 
 describe('REDIS_URL', () => {
@@ -66,15 +109,15 @@ describe('REDIS_URL', () => {
     'rediss://user:secret@host:6380/1',
     'redis://one:7000,redis://two:7001',
     'redis+sentinel://one:26379,two:26379/main',
-    'redis+sentinel://:secret@one/main/2',
+    'rediss+sentinel://:secret@one/main?db=2&sentinelPassword=hush',
   ])('may be %s', (url) => {
     expect(loadConfig({ REDIS_URL: url })).toMatchObject({ queueBackend: 'redis', redis: { url, cacheUrl: url } });
   });
 
   test.each(['host:6379', 'redis+sentinel://one:26379', 'redis://one,two', 'redis+sentinel://one:99999/main'])(
-    'may not be %s',
+    'may not be %s, and no more may REDIS_CACHE_URL',
     (url) => {
-      expect(faultsOf({ REDIS_URL: url })).toEqual(['REDIS_URL']);
+      expect(faultsOf({ REDIS_URL: url, REDIS_CACHE_URL: url })).toEqual(['REDIS_URL', 'REDIS_CACHE_URL']);
     },
   );
 });
@@ -97,10 +140,11 @@ test('what is printed shows no password and no key', () => {
       loadConfig({
         DATABASE_URL: 'postgres://user:hush-1@host/db',
         DATABASE_DIRECT_URL: 'postgres://user:hush-2@direct/db',
-        REDIS_URL: 'redis+sentinel://user:hush-3@one:26379,two:26379/main',
-        REDIS_CACHE_URL: 'redis://:hush-4@one:7000,redis://:hush-4@two:7001',
+        REDIS_URL: 'redis+sentinel://user:hush-3@one:26379,two:26379/main?sentinelPassword=hush-6&db=1',
+        REDIS_CACHE_URL: 'redis://:hush-4@hush-4@one:7000,redis://two:7001',
         OPENAI_API_KEY: 'hush-5',
         TREADLE_API_KEYS: `ci:${'a'.repeat(64)}:jobs:read`,
+        TREADLE_ENCRYPTION_KEYS: `k1:${'aaaa'.repeat(10)}aaa=`,
       }),
     ),
   );

@@ -1,3 +1,4 @@
+import { Cluster, Redis } from 'ioredis';
 import { describe, expect, test } from 'vitest';
 import { AppError } from '../../../src/lib/errors/app-error.ts';
 import { isConnectionError, serializeError, toAppError } from '../../../src/lib/errors/classify.ts';
@@ -31,6 +32,12 @@ describe('an error of Postgres', () => {
     expect(error).toMatchObject({ code: 'VALIDATION_ERROR', status: 400 });
   });
 
+  test('about a text that is too long for an index is a fault of the input', async () => {
+    await database.query('CREATE TABLE marks (text text PRIMARY KEY)');
+    const long = `INSERT INTO marks SELECT string_agg(md5(n::text), '') FROM generate_series(1, 1000) AS n`;
+    expect(toAppError(await failureOf(long))).toMatchObject({ code: 'VALIDATION_ERROR', status: 400 });
+  });
+
   test('about the statement time-out is TIMEOUT', async () => {
     const error = toAppError(await failureOf(`SET statement_timeout = 20; SELECT pg_sleep(5)`));
     expect(error).toMatchObject({ code: 'TIMEOUT', retryable: true });
@@ -53,6 +60,43 @@ test('a refused connection may pass', () => {
   expect(toAppError(Object.assign(new Error('no'), { code: 'ECONNREFUSED' })).code).toBe('DB_CONNECTION_ERROR');
   const both = new AggregateError([Object.assign(new Error('no'), { code: 'ECONNREFUSED' })]);
   expect(isConnectionError(both)).toBe(true);
+});
+
+describe('what Redis answers', () => {
+  const replyOf = (message: string): Error => Object.assign(new Error(message), { name: 'ReplyError' });
+
+  test.each([
+    `READONLY You can't write against a read only replica.`,
+    "ERR Error running script (call to f_1f): @user_script:1: @user_script: 1: -READONLY You can't write",
+    'LOADING Redis is loading the dataset in memory',
+    'MASTERDOWN Link with MASTER is down',
+    'UNBLOCKED force unblock from blocking operation',
+    'MOVED 866 127.0.0.1:7001',
+    'ASK 866 127.0.0.1:7001',
+    'CLUSTERDOWN Hash slot not served',
+    'TRYAGAIN Multiple keys request during rehashing of slot',
+    'NOREPLICAS Not enough good replicas to write.',
+  ])('while another server takes over may pass: %s', (message) => {
+    expect(isConnectionError(replyOf(message))).toBe(true);
+    expect(toAppError(replyOf(message))).toMatchObject({ code: 'SERVICE_UNAVAILABLE', details: { service: 'redis' } });
+  });
+
+  test('about a command is no lost connection', () => {
+    expect(isConnectionError(replyOf('WRONGTYPE Operation against a key'))).toBe(false);
+    expect(isConnectionError(replyOf('ERR unknown command'))).toBe(false);
+    expect(isConnectionError(new Error('MOVED to another town'))).toBe(false);
+  });
+
+  test('cannot be had without a connection, which may pass', async () => {
+    const client = new Redis({ port: 9, lazyConnect: true, maxRetriesPerRequest: 0, retryStrategy: () => 1 });
+    const cluster = new Cluster([{ port: 9 }], { lazyConnect: true, clusterRetryStrategy: () => null });
+    for (const each of [client, cluster]) {
+      each.on('error', () => undefined);
+      const failure = await each.get('key').catch((error: unknown) => error);
+      each.disconnect();
+      expect(isConnectionError(failure)).toBe(true);
+    }
+  });
 });
 
 test('an error of the catalogue stays what it is', () => {

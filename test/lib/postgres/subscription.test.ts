@@ -10,6 +10,7 @@ const subscribe = (): Subscription => {
   open.push(subscription);
   return subscription;
 };
+const timers = (): number => process.getActiveResourcesInfo().filter((kind) => kind === 'Timeout').length;
 afterAll(async () => {
   for (const subscription of open) await subscription.close();
 });
@@ -41,4 +42,15 @@ test('after a lost connection it listens again, and says that something may have
   await expect.poll(() => reconnected, { timeout: 10_000 }).toBe(1);
   await database.query(`SELECT pg_notify('again', 'still here')`);
   await expect.poll(() => heard).toEqual(['still here']);
+});
+
+test('closing while it still connects leaves nothing behind', async () => {
+  const subscription = subscribe();
+  const timersBefore = timers();
+  const listening = subscription.listen('news', () => undefined);
+  await subscription.close();
+  await (
+    await listening.catch(() => undefined)
+  )?.();
+  expect(timers()).toBeLessThanOrEqual(timersBefore);
 });

@@ -1,8 +1,8 @@
-import { afterEach, expect, inject, test } from 'vitest';
+import { afterEach, expect, test } from 'vitest';
 import { createLog } from '../../../src/lib/log/create-log.ts';
 import { connectRedis, type RedisClient, type RedisPurpose } from '../../../src/lib/redis/connect-redis.ts';
 import { RedisServer } from '../../services/redis-server.ts';
-import { describeWithRedis, useRedis } from '../../services/redis.ts';
+import { describeWithRedis, describeWithRedisProgram, useRedis } from '../../services/redis.ts';
 
 const log = createLog({ level: 'silent' });
 const open: RedisClient[] = [];
@@ -10,26 +10,28 @@ afterEach(() => {
   for (const client of open.splice(0)) client.disconnect();
 });
 
+const noTls = { ca: undefined, cert: undefined, key: undefined };
+
 const connect = async (url: string, purpose: RedisPurpose): Promise<RedisClient> => {
-  const client = await connectRedis(url, purpose, log);
+  const client = await connectRedis({ variable: 'REDIS_URL', url, tls: noTls }, purpose, log);
   open.push(client);
   return client;
 };
 
 test('a host that does not exist is named, the password is not', async () => {
-  const failure = await connectRedis('redis://:secret@redis.invalid:6379', 'queue', log).catch(
-    (error: unknown) => error,
-  );
+  const failure = await connect('redis://:secret@redis.invalid:6379', 'queue').catch((error: unknown) => error);
   expect(failure).toMatchObject({ code: 'CONFIGURATION_ERROR' });
-  expect(String(failure)).toContain('redis.invalid:6379');
+  expect(String(failure)).toContain('REDIS_URL (redis.invalid:6379)');
   expect(String(failure)).not.toContain('secret');
 });
 
 test('a port where nothing listens is told after a few seconds', async () => {
-  await expect(connectRedis('redis://127.0.0.1:9', 'blocking', log)).rejects.toMatchObject({
-    code: 'SERVICE_UNAVAILABLE',
-    message: expect.stringContaining('nothing listens there'),
-  });
+  const nothing = { code: 'SERVICE_UNAVAILABLE', message: expect.stringContaining('nothing listens there') };
+  await Promise.all(
+    ['redis://127.0.0.1:9', 'redis://127.0.0.1:9,redis://127.0.0.1:10', 'redis+sentinel://127.0.0.1:9/main'].map(
+      (url) => expect(connect(url, 'queue')).rejects.toMatchObject(nothing),
+    ),
+  );
 });
 
 test('a cache without a server fails each command at once, and the start goes on', async () => {
@@ -40,7 +42,7 @@ test('a cache without a server fails each command at once, and the start goes on
 describeWithRedis('a server', () => {
   const redis = useRedis();
 
-  test.each(['queue', 'blocking', 'cache'] as const)('answers a client for %s', async (purpose) => {
+  test.each(['queue', 'cache'] as const)('answers a client for %s', async (purpose) => {
     const client = await connect(redis.url, purpose);
     if (client.status !== 'ready') await new Promise((resolve) => client.once('ready', resolve));
     expect(await client.ping()).toBe('PONG');
@@ -49,17 +51,14 @@ describeWithRedis('a server', () => {
   test('refuses a database number that it does not have', async () => {
     const url = new URL(redis.url);
     url.pathname = '/100000';
-    await expect(connectRedis(url.href, 'queue', log)).rejects.toMatchObject({ code: 'CONFIGURATION_ERROR' });
+    await expect(connect(url.href, 'queue')).rejects.toMatchObject({ code: 'CONFIGURATION_ERROR' });
   });
 });
 
-const source = inject('redis');
-const program = source?.kind === 'program' ? source.program : undefined;
-
 // These need a server of their own; a shared one (REDIS_URL) must not be killed.
-describeWithRedis('a server that comes and goes', () => {
-  test.runIf(program)('commands of a queue wait for it, those of a cache do not', async () => {
-    const server = await RedisServer.start(program ?? '');
+describeWithRedisProgram('a server that comes and goes', (program) => {
+  test('commands of a queue wait for it, those of a cache do not', async () => {
+    const server = await RedisServer.start(program);
     try {
       const queue = await connect(server.url, 'queue');
       const cache = await connect(server.url, 'cache');
@@ -73,15 +72,30 @@ describeWithRedis('a server that comes and goes', () => {
     }
   });
 
-  test.runIf(program)('a wrong password is told as such', async () => {
-    const server = await RedisServer.start(program ?? '', ['--requirepass', 'right']);
+  test('a wrong password is told as such', async () => {
+    const server = await RedisServer.start(program, { args: ['--requirepass', 'right'] });
     try {
       const url = new URL(server.url);
-      await expect(connectRedis(url.href, 'queue', log)).rejects.toThrow(/asks for a password/);
+      await expect(connect(url.href, 'queue')).rejects.toThrow(/asks for a password/);
       url.password = 'wrong';
-      await expect(connectRedis(url.href, 'queue', log)).rejects.toThrow(/refuses the user name or password/);
+      await expect(connect(url.href, 'queue')).rejects.toThrow(/refuses the user name or password/);
       url.password = 'right';
       expect(await (await connect(url.href, 'queue')).ping()).toBe('PONG');
+    } finally {
+      await server.stop();
+    }
+  });
+
+  test('a server that becomes a replica is asked again until it is the master, and nothing fails', async () => {
+    const server = await RedisServer.start(program);
+    try {
+      const client = await connect(server.url, 'queue');
+      const admin = await connect(server.url, 'queue');
+      await admin.replicaof('127.0.0.1', server.port);
+      const waiting = client.set('key', 'value');
+      await expect.poll(() => admin.info('errorstats')).toMatch(/READONLY/);
+      await admin.replicaof('NO', 'ONE');
+      expect(await waiting).toBe('OK');
     } finally {
       await server.stop();
     }

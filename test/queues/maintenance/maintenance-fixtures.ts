@@ -51,7 +51,10 @@ export const openMaintenance = (url: string, name = 'maintenance'): MaintenanceP
     client,
     transport: new PgBossTransport(client, { queue, lockMs }),
     consume: (run, { concurrency = 2, pollMs = 5_000 } = {}) => {
-      const consumer = new PgBossConsumer({ client, subscription, log, pollMs }, { queue, concurrency, lockMs, run });
+      const consumer = new PgBossConsumer(
+        { client, subscription, log, pollMs },
+        { queue, concurrency, lockMs, run, runsTogether: () => false },
+      );
       consumers.push(consumer);
       return consumer;
     },
@@ -80,7 +83,7 @@ export const recorder = (
     notes,
     attempts,
     run: async (attempt) => {
-      notes.push(String(attempt.delivery.envelope.payload['note']));
+      notes.push(String(attempt.delivery.envelope.payload?.['note']));
       attempts.push(attempt);
       return answer(attempt);
     },

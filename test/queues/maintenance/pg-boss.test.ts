@@ -50,6 +50,17 @@ describe('the transport', () => {
     expect(notes).toEqual(['one']);
   });
 
+  test('hands over everything that the relay says of a job', async () => {
+    const plain = itemOf('one');
+    const relay = { awaits: 2, childrenFailed: 1, limited: true, unsure: true, dueMs: 1.5, traceparent: 'its trace' };
+    const item = { ...plain, envelope: { ...plain.envelope, ...relay } };
+    await here.transport.add([item]);
+    const { run, attempts } = recorder();
+    here.consume(run);
+    await eventually(isEmpty);
+    expect(attempts[0]?.delivery.envelope).toEqual(item.envelope);
+  });
+
   test('an item ended by hand in pg-boss can be added again', async () => {
     const item = itemOf('one');
     await here.transport.add([item]);

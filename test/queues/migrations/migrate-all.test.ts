@@ -47,6 +47,21 @@ test('every migration can be taken back and applied again, and gives the same sc
   expect(await schema()).toEqual(before);
 });
 
+test('large payloads are with their jobs again when the table that keeps them is taken back', async () => {
+  await migrateAll(database.url, log);
+  const names = (await readMigrationFiles()).map(({ name }) => name);
+  await database.query(
+    `INSERT INTO treadle.contracts (name, queue, attempts, timeout_ms, priority, deduplicate_by, durability, payload_schema)
+     VALUES ('tests.large', 'default', 1, 1000, 5, '{}', 'ledger', '{}')`,
+  );
+  await database.query(`SELECT treadle.enqueue('tests.large', jsonb_build_object('text', repeat('x', 70000)))`);
+  await migrateDownBy(database.url, log, names.length - names.indexOf('013_enqueue'));
+  expect(await database.query(`SELECT length(payload ->> 'text') AS length FROM treadle.jobs`)).toEqual([
+    { length: 70_000 },
+  ]);
+  await database.query('DELETE FROM treadle.jobs; DELETE FROM treadle.contracts');
+});
+
 test('a database that a newer Treadle has migrated is refused by a start', async () => {
   await migrateAll(database.url, log);
   await database.query(`INSERT INTO treadle.migrations (name, run_on) VALUES ('999_from_the_future', now())`);

@@ -1,8 +1,7 @@
 import { afterEach, beforeAll, expect, test } from 'vitest';
 import { fireSchedule, type FireParts } from '../../../src/queues/schedules/fire-schedule.ts';
-import { createScheduleStore } from '../../../src/queues/schedules/schedule-store.ts';
 import { useDatabase } from '../../services/database.ts';
-import { enqueueScheduled, findContract, firesOf, publish } from './schedule-fixtures.ts';
+import { accept, firesOf, publish, storeOf } from './schedule-fixtures.ts';
 
 const database = useDatabase();
 beforeAll(() => publish(database));
@@ -14,12 +13,12 @@ afterEach(async () => {
 const made = '2026-06-01T12:00:00Z';
 const partsAt = (time: string): FireParts => ({
   postgres: database.postgres,
-  enqueue: enqueueScheduled,
+  accept,
   now: () => new Date(time),
   onTimeMs: 60_000,
 });
 const put = (paused?: boolean) =>
-  createScheduleStore({ postgres: database.postgres, findContract, now: () => new Date(made) }).put('nightly', {
+  storeOf(database, () => new Date(made)).put('nightly', {
     jobName: 'reports.send',
     payload: { to: 'all' },
     cron: '0 3 * * *',

@@ -5,9 +5,11 @@ import { Subscription } from '../../../src/lib/postgres/subscription.ts';
 import { defineJob } from '../../../src/queues/define-job.ts';
 import { defineQueue } from '../../../src/queues/define-queue.ts';
 import { JobRegistry, publishContracts } from '../../../src/queues/job-registry.ts';
-import type { EnqueueScheduled } from '../../../src/queues/schedules/fire-schedule.ts';
+import type { BuiltInSchedule } from '../../../src/queues/define-schedule.ts';
+import type { ScheduleStore } from '../../../src/queues/ports.ts';
+import { acceptScheduledJobs, type AcceptScheduled } from '../../../src/queues/schedules/accept-scheduled-jobs.ts';
+import { createScheduleStore } from '../../../src/queues/schedules/schedule-store.ts';
 import { Scheduler, type SchedulerOptions } from '../../../src/queues/schedules/scheduler.ts';
-import type { BuiltInSchedule } from '../../../src/queues/schedules/sync-built-ins.ts';
 import type { TestDatabase } from '../../services/database.ts';
 
 const report = defineJob({
@@ -17,18 +19,16 @@ const report = defineJob({
 const tidy = defineJob({ name: 'reports.tidy', payload: z.object({}) });
 
 const registry = new JobRegistry([report, tidy], [defineQueue({ name: 'default' })]);
-export const findContract = (name: string): ReturnType<JobRegistry['find']> => registry.find(name);
+const findContract = (name: string): ReturnType<JobRegistry['find']> => registry.find(name);
 
 /** Tells the database of the jobs above. */
 export const publish = (database: TestDatabase): Promise<void> => publishContracts(database.postgres, registry);
 
-/** Accepts the job through the database's own treadle.enqueue, in the scheduler's transaction. */
-export const enqueueScheduled: EnqueueScheduled = async (tx, { name, payload, options, scheduleName }) => {
-  const { rows } = await tx.query<{ id: string }>('SELECT treadle.enqueue($1, $2, $3) AS id', [name, payload, options]);
-  const id = rows[0]?.id ?? '';
-  await tx.query('UPDATE treadle.jobs SET schedule_name = $2 WHERE id = $1', [id, scheduleName]);
-  return id;
-};
+/** Accepts jobs of schedules as rows of the ledger, as a scheduler's process does. */
+export const accept = acceptScheduledJobs(registry);
+
+export const storeOf = (database: TestDatabase, now?: () => Date): ScheduleStore =>
+  createScheduleStore({ postgres: database.postgres, registry, ...(now ? { now } : {}) });
 
 export interface RunningScheduler {
   close(): Promise<void>;
@@ -39,7 +39,7 @@ export const startScheduler = async (
   database: TestDatabase,
   options: SchedulerOptions & {
     readonly builtIns?: readonly BuiltInSchedule[];
-    readonly enqueue?: EnqueueScheduled;
+    readonly accept?: AcceptScheduled;
   } = {},
 ): Promise<RunningScheduler> => {
   const log = createLog({ level: 'silent' });
@@ -54,8 +54,8 @@ export const startScheduler = async (
     log,
   );
   const subscription = new Subscription(postgres, log);
-  const { builtIns = [], enqueue = enqueueScheduled, ...rest } = options;
-  const scheduler = new Scheduler({ postgres, subscription, log, enqueue, findContract, builtIns }, rest);
+  const { builtIns = [], accept: acceptJobs = accept, ...rest } = options;
+  const scheduler = new Scheduler({ postgres, subscription, log, accept: acceptJobs, findContract, builtIns }, rest);
   await scheduler.start();
   return {
     close: async () => {
@@ -70,7 +70,7 @@ export const startScheduler = async (
 export const firesOf = async (database: TestDatabase, schedule: string): Promise<readonly string[]> => {
   const rows = await database.query<{ fire_at: Date; jobs: number }>(
     `SELECT f.fire_at, (SELECT count(*)::int FROM treadle.jobs AS j WHERE j.id = f.job_id AND j.schedule_name = $1) AS jobs
-     FROM treadle.schedule_fires AS f WHERE f.schedule_name = $1 ORDER BY f.fire_at`,
+     FROM treadle.schedule_fires AS f WHERE f.schedule_name = $1 AND f.job_id IS NOT NULL ORDER BY f.fire_at`,
     [schedule],
   );
   const [{ jobs } = { jobs: 0 }] = await database.query<{ jobs: number }>(

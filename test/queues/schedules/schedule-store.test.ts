@@ -1,13 +1,12 @@
-import { expect, test } from 'vitest';
+import { afterEach, describe, expect, test } from 'vitest';
 import type { AppError } from '../../../src/lib/errors/app-error.ts';
 import type { ScheduleInput } from '../../../src/queues/ports.ts';
-import { createScheduleStore } from '../../../src/queues/schedules/schedule-store.ts';
 import { useDatabase } from '../../services/database.ts';
-import { findContract } from './schedule-fixtures.ts';
+import { storeOf } from './schedule-fixtures.ts';
 
 const database = useDatabase();
-const store = () =>
-  createScheduleStore({ postgres: database.postgres, findContract, now: () => new Date('2026-06-01T12:00:00Z') });
+afterEach(() => database.query('DELETE FROM treadle.schedules'));
+const store = () => storeOf(database, () => new Date('2026-06-01T12:00:00Z'));
 const good: ScheduleInput = { jobName: 'reports.send', payload: { to: 'all' }, cron: '0 3 * * *' };
 
 const faultsOf = async (name: string, input: unknown): Promise<readonly { path: string; message: string }[]> => {
@@ -36,6 +35,9 @@ test('a schedule is stored whole, with its next fire in its own time zone', asyn
     options: { priority: 2, tags: ['nightly'] },
     cron: '0 3 * * *',
     timeZone: 'Europe/Berlin',
+    everyMs: null,
+    anchorAt: null,
+    at: null,
     misfire: 'skip',
     paused: false,
     builtIn: false,
@@ -65,7 +67,7 @@ test.for([
   ['nothing', '', /5 fields/],
   ['a nickname', '@daily', /5 fields/],
   ['a step of zero', '*/0 * * * *', /minute/],
-  ['a range backwards', '50-10 * * * *', /cannot be used/],
+  ['a range backwards', '50-10 * * * *', /minute "50-10"/],
   ['words', 'at three every single day', /minute "at"/],
   ['a very long one', `${'1,'.repeat(500)}1 * * * *`, /at most 200/],
 ] as const)('a cron of %s is refused', async ([, cron, message]) => {
@@ -99,14 +101,15 @@ test('every fault is named at once', async () => {
       'payload.copies',
       'options.priority',
       'options.runAt',
+      'options.colour',
       'cron',
       'timeZone',
       'misfire',
+      'options.colour',
+      'when',
     ]),
   );
   expect(faults.filter(({ path }) => path === 'cron')).toHaveLength(2);
-  expect(faults.some(({ message }) => message.includes('colour'))).toBe(true);
-  expect(faults.some(({ message }) => message.includes('when'))).toBe(true);
 });
 
 test.for([
@@ -123,4 +126,79 @@ test('two writers of one schedule at once both end well', async () => {
   await Promise.all(Array.from({ length: 8 }, (_, hour) => store().put('busy', { ...good, cron: `0 ${hour} * * *` })));
   expect((await store().list()).map(({ name }) => name)).toEqual(['busy']);
   await store().remove('busy');
+});
+
+describe('the times of a schedule', () => {
+  const { cron: _, ...job } = good;
+
+  test('can be an interval, which keeps its anchor until it gets another length', async () => {
+    const made = await store().put('often', { ...job, everyMs: 90_000 });
+    expect(made).toMatchObject({
+      cron: null,
+      everyMs: 90_000,
+      anchorAt: new Date('2026-06-01T12:00:00Z'),
+      nextFireAt: new Date('2026-06-01T12:01:30Z'),
+    });
+    const later = storeOf(database, () => new Date('2026-06-01T12:01:00Z'));
+    expect(await later.put('often', { ...job, everyMs: 90_000, misfire: 'all' })).toMatchObject({
+      anchorAt: made.anchorAt,
+      nextFireAt: made.nextFireAt,
+    });
+    expect(await later.put('often', { ...job, everyMs: 60_000 })).toMatchObject({
+      anchorAt: new Date('2026-06-01T12:01:00Z'),
+    });
+    const anchorAt = '2026-06-03T02:00:00+02:00';
+    expect(await later.put('often', { ...job, everyMs: 60_000, anchorAt })).toMatchObject({
+      anchorAt: new Date(anchorAt),
+      nextFireAt: new Date(anchorAt),
+    });
+  });
+
+  test('can be one moment; the same again is no fault when it has passed, another past one is', async () => {
+    const at = new Date('2026-06-01T18:00:00Z');
+    expect(await store().put('once', { ...job, at })).toMatchObject({ cron: null, at, nextFireAt: at });
+    const later = storeOf(database, () => new Date('2026-06-02T12:00:00Z'));
+    expect(await later.put('once', { ...job, at })).toMatchObject({ at, nextFireAt: null });
+    await expect(later.put('once', { ...job, at: '2026-06-01T19:00:00Z' })).rejects.toMatchObject({
+      details: { faults: [{ path: 'at', message: expect.stringContaining('never fire') }] },
+    });
+    expect(await later.find('once')).toMatchObject({ at });
+  });
+
+  test.for([
+    ['none', {}, 'cron', 'is missing: give one of cron, everyMs and at'],
+    ['two', { cron: '* * * * *', everyMs: 5_000 }, 'everyMs', 'cannot be given beside cron'],
+    ['less than a second', { everyMs: 999 }, 'everyMs', /from 1000/],
+    ['a part of a millisecond', { everyMs: 1_000.5 }, 'everyMs', /whole number/],
+    ['a text for a number', { everyMs: '5000' }, 'everyMs', /whole number/],
+    [
+      'an anchor without an interval',
+      { cron: '* * * * *', anchorAt: '2026-06-03T02:00:00Z' },
+      'anchorAt',
+      'is for everyMs only',
+    ],
+    ['a zone without a cron', { everyMs: 5_000, timeZone: 'Europe/Berlin' }, 'timeZone', 'is for cron only'],
+    ['a moment that has passed', { at: '2026-06-01T11:59:59Z' }, 'at', /never fire/],
+    ['a moment without its offset', { at: '2027-06-01T11:59:59' }, 'at', /with its offset/],
+    ['a moment that is none', { at: 'tomorrow' }, 'at', /with its offset/],
+    [
+      'a zone that is nearly one',
+      { cron: '* * * * *', timeZone: 'Europe/Berln' },
+      'timeZone',
+      /is Europe\/Berlin meant\?/,
+    ],
+    ['a place', { cron: '* * * * *', timeZone: 'New York' }, 'timeZone', /is America\/New_York meant\?/],
+    ['a policy that is none', { cron: '* * * * *', misfire: 'twice' }, 'misfire', 'must be skip, once or all'],
+  ] as const)('of %s are refused', async ([, change, path, message]) => {
+    expect(await faultsOf('bad', { ...job, ...change })).toEqual([{ path, message: expect.stringMatching(message) }]);
+  });
+
+  test.for([
+    ['none', `DEFAULT, DEFAULT`],
+    ['two', `'* * * * *', 5000`],
+    ['less than a second', `DEFAULT, 999`],
+  ] as const)('of %s are refused by the table too', async ([, values]) => {
+    const insert = `INSERT INTO treadle.schedules (name, job_name, cron, every_ms) VALUES ('bad', 'reports.tidy', ${values})`;
+    await expect(database.query(insert)).rejects.toMatchObject({ code: '23514' });
+  });
 });

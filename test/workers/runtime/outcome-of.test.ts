@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
 import { AppError, notFound } from '../../../src/lib/errors/app-error.ts';
-import { OutcomeError, rateLimited } from '../../../src/queues/outcome.ts';
-import { outcomeOfError } from '../../../src/workers/runtime/outcome-of.ts';
+import { completed, OutcomeError, permanent, rateLimited, retryable } from '../../../src/queues/outcome.ts';
+import { outcomeAfterAbort, outcomeOfError } from '../../../src/workers/runtime/outcome-of.ts';
 
 const error = new Error('unknown');
 
@@ -24,4 +24,14 @@ test('a thrown outcome is the outcome', () => {
     kind: 'rate-limited',
     afterMs: 5,
   });
+});
+
+test('an outcome that was answered after the abort: a result counts, a failure is put down to the abort', () => {
+  expect(outcomeAfterAbort(completed(1), 'cancelled', 10)).toEqual({ kind: 'completed', result: 1 });
+  expect(outcomeAfterAbort(retryable(error), 'cancelled', 10)).toEqual({ kind: 'cancelled' });
+  expect(outcomeAfterAbort(rateLimited(5), 'cancelled', 10)).toEqual({ kind: 'cancelled' });
+  expect(outcomeAfterAbort(retryable(error), 'shutdown', 10)).toEqual({ kind: 'interrupted' });
+  expect(outcomeAfterAbort(retryable(error), 'deadline', 10)).toMatchObject({ error: { code: 'TIMEOUT' } });
+  expect(outcomeAfterAbort(permanent(error), 'shutdown', 10)).toEqual({ kind: 'permanent', error });
+  expect(outcomeAfterAbort(retryable(error), undefined, 10)).toEqual({ kind: 'retryable', error, afterMs: undefined });
 });

@@ -1,5 +1,5 @@
 import type { Queryable } from '../../../lib/postgres/queryable.ts';
-import { editDistance, mistakesAllowed } from '../edit-distance.ts';
+import { editDistance, mistakesAllowed } from '../../../lib/text/edit-distance.ts';
 import { parseQuery, wantedWords, websearchText, withSpellings, type QueryGroups } from '../query-text.ts';
 import type { WordMatch } from './match-conditions.ts';
 

@@ -1,0 +1,14 @@
+// What `import … from 'treadle'` gives: everything that modules of contracts and handlers need.
+export * from './lib/errors/app-error.ts';
+export type * from './lib/errors/catalogue.ts';
+export * from './queues/app-jobs/define-jobs.ts';
+export * from './queues/define-job.ts';
+export { defineQueue, type QueueDefinition } from './queues/define-queue.ts';
+export * from './queues/define-schedule.ts';
+export { flow, type FlowNode, type FlowOptions } from './queues/flows/prepare-flow.ts';
+export * from './queues/handle.ts';
+export type { Limit, TenantLimit } from './queues/limits/limit.ts';
+export * from './queues/once.ts';
+export * from './queues/outcome.ts';
+export * from './queues/thread-handler.ts';
+export type { Platform } from './platform.ts';
