@@ -33,6 +33,9 @@ CREATE TABLE treadle.limits (
   CHECK (scope <> 'queue' OR weight IS NULL)
 );
 
+-- Counts the changes of limits: the relay picks with the limits it knows only while there are no newer ones.
+ALTER TABLE treadle.relay ADD COLUMN limits_version integer NOT NULL DEFAULT 0;
+
 -- How much of its rate a queue, tenant or group has left (a token bucket). Written by the leader of the relay only.
 CREATE TABLE treadle.rate_buckets (
   queue text NOT NULL,
@@ -281,6 +284,7 @@ $$;
 DROP FUNCTION treadle.group_key(text, text[], jsonb);
 DROP FUNCTION treadle.rate_burst(integer, integer);
 DROP TABLE treadle.rate_buckets, treadle.limits;
+ALTER TABLE treadle.relay DROP COLUMN limits_version;
 ALTER TABLE treadle.contracts DROP COLUMN group_by, DROP COLUMN group_concurrency, DROP COLUMN group_rate_max,
   DROP COLUMN group_rate_per_ms, DROP COLUMN batch_size;
 DROP INDEX treadle.jobs_relayed;

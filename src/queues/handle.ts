@@ -98,7 +98,10 @@ export interface ThreadIsolation {
   readonly isolation: 'thread';
   /** Exports by default what `threadHandler` makes. Where only the compiled `.js` beside a `.ts` exists, that is taken. */
   readonly module: URL;
-  /** The most memory that the thread's values may take, in MiB; a job that needs more fails. Node's own limit by default. */
+  /**
+   * The most memory that the thread's values may take, in MiB, those of the modules it loads among them; a job that needs
+   * more fails. Node's own limit by default.
+   */
   readonly maxHeapMb?: number;
 }
 

@@ -40,7 +40,7 @@ const suite = (redis?: TestRedis, extra?: (running: Running) => void): void => {
     queues: [defineQueue({ name: 'threads', concurrency: 4, lockMs })],
     handlers: [
       handle(act, thread('act.ts')),
-      handle(frugal, { ...thread('frugal.ts'), maxHeapMb: 16 }),
+      handle(frugal, { ...thread('frugal.ts'), maxHeapMb: 64 }),
       handle(beside, async ({ payload: { n } }) => {
         ran.push(n);
         return completed(n);
@@ -131,7 +131,7 @@ const details = ({ treadle, database, enqueue, finished, begun }: Running): void
     for (const [how, ending] of endings)
       expect([how, await finished(await enqueue({ how }))]).toMatchObject([how, ending]);
     const { id } = await treadle.platform.enqueuer.enqueue(frugal, { how: 'needs all memory' });
-    const limit = 'the thread of this job needed more memory than its limit of 16 MiB';
+    const limit = 'the thread of this job needed more memory than its limit of 64 MiB';
     expect(await finished(id)).toMatchObject(dead('SERVICE_UNAVAILABLE', limit));
     const [unfit] = await database.query<{ id: string }>(`SELECT treadle.enqueue('threads.act', '{"how": 1}') AS id`);
     expect(await finished(unfit?.id ?? '')).toMatchObject(dead('VALIDATION_ERROR', named('how: ')));

@@ -324,6 +324,7 @@ export interface Relay {
   beat_at: Timestamp | null;
   holder: string | null;
   id: Generated<boolean>;
+  limits_version: Generated<number>;
   sleeping: Generated<boolean>;
 }
 

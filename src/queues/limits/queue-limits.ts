@@ -34,11 +34,16 @@ const parameterOf = ({ concurrency, rate, weight }: TenantLimit): object => ({
 const isGiven = (limit: TenantLimit | undefined): boolean =>
   limit !== undefined && Object.values(limit).some((value) => value !== undefined);
 
-/** Reads what limits there are, for the queues that have any: limits set while Treadle runs go before those of the code. */
-export const loadQueueLimits = async (
-  db: Queryable,
-  queues: readonly QueueDefinition[],
-): Promise<ReadonlyMap<string, QueueLimits>> => {
+/** The limits of the queues that have any, as of a version: nothing is picked with others than the newest. */
+export interface KnownLimits {
+  readonly version: number;
+  readonly of: ReadonlyMap<string, QueueLimits>;
+}
+
+/** Reads what limits there are: those set while Treadle runs go before those of the code. */
+export const loadQueueLimits = async (db: Queryable, queues: readonly QueueDefinition[]): Promise<KnownLimits> => {
+  // The version first: what is set meanwhile has a newer one.
+  const { rows: versions } = await db.query<{ limits_version: number }>('SELECT limits_version FROM treadle.relay');
   const { rows } = await db.query<FoundRow>(find);
   const limited = queues.flatMap(({ name, limit, tenantLimit }) => {
     const own = rows.filter((row) => row.queue === name);
@@ -54,5 +59,5 @@ export const loadQueueLimits = async (
     };
     return [[name, limits] as const];
   });
-  return new Map(limited);
+  return { version: versions[0]?.limits_version ?? 0, of: new Map(limited) };
 };

@@ -1,10 +1,11 @@
 -- Picks jobs of queue $1 for relaying, in turns between lanes (a tenant's group; most have none): from the lane ($2, $3) on, at
 -- most $4 lanes and $5 jobs in all, shared equally between these lanes, of each the most urgent and oldest first. They become
 -- waiting under the epoch $6, in bundles of $8 jobs named from $7 (one job: in none). `first`: where there is a backlog ($9), the
--- first job of a tenant that has none in the queue yet.
+-- first job of a tenant that has none in the queue yet. Nothing is picked while there are newer limits than version $10.
 WITH RECURSIVE lanes AS (
   (SELECT tenant, group_key, 1 AS turn FROM treadle.jobs
-   WHERE queue = $1 AND state = 'accepted' AND (tenant, group_key) >= ($2, $3) ORDER BY tenant, group_key LIMIT 1)
+   WHERE queue = $1 AND state = 'accepted' AND (tenant, group_key) >= ($2, $3) AND (SELECT limits_version FROM treadle.relay) = $10
+   ORDER BY tenant, group_key LIMIT 1)
   UNION ALL
   SELECT next.tenant, next.group_key, turn + 1
   FROM lanes, LATERAL (

@@ -1,13 +1,14 @@
 -- As pick-due.sql, for a queue with limits or groups. Turns are taken by lanes (a tenant's group), from the lane ($2, $3) on,
 -- at most $4 of them, and a tenant's lanes share its part, which is as large as its weight. $5: room in jobs, $6: epoch,
 -- $7 and $8: name and size of bundles; jobs that are handled several at a time make bundles of their own. $9: whether there is a
--- backlog. $10: the limits of the queue and of tenants without their own, {"queue": {"concurrency", "rateMax", "ratePerMs"},
+-- backlog. $10: the version of the limits. $11: those of the queue and of tenants without their own, {"queue": {"concurrency", "rateMax", "ratePerMs"},
 -- "tenant": {… "weight"}}. What is limited may run no more than `concurrency` at once, counting what waits in the queue, and begin
 -- no more than `rateMax` in `ratePerMs`. The last row answered has no id: the last lane looked at, how many there were, whether a
 -- limit held anything back, and after how many milliseconds a rate lets the next job begin.
 WITH RECURSIVE lanes AS (
   (SELECT tenant, group_key, 1 AS turn FROM treadle.jobs
-   WHERE queue = $1 AND state = 'accepted' AND (tenant, group_key) >= ($2, $3) ORDER BY tenant, group_key LIMIT 1)
+   WHERE queue = $1 AND state = 'accepted' AND (tenant, group_key) >= ($2, $3) AND (SELECT limits_version FROM treadle.relay) = $10
+   ORDER BY tenant, group_key LIMIT 1)
   UNION ALL
   SELECT next.tenant, next.group_key, turn + 1
   FROM lanes, LATERAL (
@@ -23,7 +24,7 @@ WITH RECURSIVE lanes AS (
     (given ->> 'concurrency')::integer AS concurrency, (given ->> 'rateMax')::integer AS rate_max,
     (given ->> 'ratePerMs')::integer AS rate_per_ms,
     (SELECT sum(jobs) FROM relayed) AS jobs, (SELECT sum(waiting) FROM relayed) AS waiting
-  FROM (SELECT $10::jsonb -> 'queue' AS given) AS whole
+  FROM (SELECT $11::jsonb -> 'queue' AS given) AS whole
   UNION ALL
   SELECT 'tenant', tenant, '', coalesce(own.weight, (given ->> 'weight')::float8, 1), 1,
     CASE WHEN own.queue IS NULL THEN (given ->> 'concurrency')::integer ELSE own.concurrency END,
@@ -32,7 +33,7 @@ WITH RECURSIVE lanes AS (
     (SELECT sum(jobs) FROM relayed WHERE relayed.tenant = lane.tenant),
     (SELECT sum(waiting) FROM relayed WHERE relayed.tenant = lane.tenant)
   FROM (SELECT DISTINCT tenant FROM lanes) AS lane
-  CROSS JOIN (SELECT $10::jsonb -> 'tenant' AS given) AS every
+  CROSS JOIN (SELECT $11::jsonb -> 'tenant' AS given) AS every
   LEFT JOIN treadle.limits AS own ON own.queue = $1 AND own.scope = 'tenant' AND own.subject = lane.tenant
   UNION ALL
   SELECT 'group', lane.tenant, lane.group_key, NULL, coalesce(contract.batch_size, 1),

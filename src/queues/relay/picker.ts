@@ -50,6 +50,7 @@ export interface PickRequest {
   readonly bundleSize: number;
   readonly isBehind: boolean;
   readonly limits: QueueLimits | undefined;
+  readonly limitsVersion: number;
 }
 
 export interface Picked {
@@ -106,11 +107,12 @@ export class Picker {
 
   async #pickFrom(
     { tenant, group }: Lane,
-    { queue, room, epoch, bundleSize, isBehind, limits }: PickRequest,
+    { queue, room, epoch, bundleSize, isBehind, limits, limitsVersion }: PickRequest,
   ): Promise<{ readonly rows: readonly PickedRow[]; readonly looked: LookedRow | undefined }> {
+    const values = [queue, tenant, group, maxLanes, room, epoch, uuidV7(), bundleSize, isBehind, limitsVersion];
     const { rows: found } = await this.#postgres.queryPrepared<(PickedRow | LookedRow) & Record<string, unknown>>(
       loadSql(limits ? pickLimited : pickDue),
-      [queue, tenant, group, maxLanes, room, epoch, uuidV7(), bundleSize, isBehind, ...(limits ? [limits.json] : [])],
+      limits ? [...values, limits.json] : values,
     );
     const rows: PickedRow[] = [];
     let looked: LookedRow | undefined;

@@ -57,6 +57,8 @@ export interface RelayRequest {
   /** How many jobs of the queue all workers run at once. */
   readonly workers: number;
   readonly limits: QueueLimits | undefined;
+  /** Of all limits: nothing is picked once there are newer ones. */
+  readonly limitsVersion: number;
   /** Once it answers false nothing is picked any more. */
   readonly leads: () => boolean;
 }
@@ -84,7 +86,7 @@ export class QueueRelay {
    * wait for a row that is being added. What was picked and may not have been added is added again before anything else,
    * under the same names: an entry that is in the queue already is not added twice.
    */
-  async relay({ workers, limits, leads }: RelayRequest): Promise<Relayed> {
+  async relay({ workers, limits, limitsVersion, leads }: RelayRequest): Promise<Relayed> {
     const [epoch, entries] = await Promise.all([
       this.checkEpoch(),
       withTimeout(this.transport.backlog(), answerWithinMs, this.transport.queue),
@@ -100,8 +102,8 @@ export class QueueRelay {
     const pick = async (most: number): Promise<readonly PickedRow[]> => {
       const bundleSize = this.transport.bundles ? this.#target.bundleSize : 1;
       const { queue } = this.transport;
-      const isBehind = entries > 0;
-      last = await this.#picker.pick({ queue, room: Math.min(most, maxBatch), epoch, bundleSize, isBehind, limits });
+      const given = { queue, epoch, bundleSize, isBehind: entries > 0, limits, limitsVersion };
+      last = await this.#picker.pick({ ...given, room: Math.min(most, maxBatch) });
       return last.rows;
     };
     this.#picked = await pick(room);

@@ -7,7 +7,7 @@ import { loadSql } from '../../lib/postgres/load-sql.ts';
 import type { Postgres } from '../../lib/postgres/postgres.ts';
 import type { Subscription } from '../../lib/postgres/subscription.ts';
 import type { QueueDefinition } from '../define-queue.ts';
-import { loadQueueLimits, type QueueLimits } from '../limits/queue-limits.ts';
+import { loadQueueLimits, type KnownLimits } from '../limits/queue-limits.ts';
 import { limitsChanged } from '../limits/limits-channel.ts';
 import type { QueueTransport } from '../transport.ts';
 import { QueueTurn } from './queue-turn.ts';
@@ -65,7 +65,7 @@ export class Relay {
   readonly #closing = new AbortController();
   readonly #alarm = new Alarm();
   #workers: ReadonlyMap<string, number> = new Map();
-  #limits: ReadonlyMap<string, QueueLimits> = new Map();
+  #limits: KnownLimits = { version: -1, of: new Map() };
   #paused: ReadonlySet<string> = new Set();
   /** When to ask the ledger next which queues have due jobs. */
   #lookAt = 0;
@@ -92,10 +92,10 @@ export class Relay {
     const wake = (message?: string): void => {
       if (message === limitsChanged) this.#due.workers = 0;
       if (message === jobEnded || message === limitsChanged) for (const turn of this.#queues.values()) turn.release();
-      else this.#lookAt = 0;
+      if (message !== jobEnded) this.#lookAt = 0;
       this.#alarm.ring();
     };
-    this.#stopListening = await this.#parts.subscription.listen('treadle_relay', wake, () => wake());
+    this.#stopListening = await this.#parts.subscription.listen('treadle_relay', wake, () => wake(limitsChanged));
     this.#running = this.#run();
   }
 
@@ -190,7 +190,8 @@ export class Relay {
     let isOver = false;
     const turns = this.#readyTurns(performance.now()).map(async (turn) => {
       const workers = this.#workers.get(turn.queue) ?? 0;
-      const count = await turn.relay({ workers, limits: this.#limits.get(turn.queue), leads });
+      const { version, of } = this.#limits;
+      const count = await turn.relay({ workers, limits: of.get(turn.queue), limitsVersion: version, leads });
       this.#parts.onAdded?.(turn.queue, count);
       if (!isOver) added += count;
       else {
