@@ -51,6 +51,8 @@ const suite = (redis?: Pick<TestRedis, 'url'>): void => {
       text: context.payload.text,
     });
   const runsOf = (job: string, n: number) => seen.filter((run) => run.job === job && run.n === n);
+  /** What attempts of the endless job find noted of their progress. */
+  const foundNotes: (string | undefined)[] = [];
   const aborted = (signal: AbortSignal): Promise<never> =>
     new Promise((_, reject) => signal.addEventListener('abort', () => reject(new Error('aborted')), { once: true }));
 
@@ -86,9 +88,10 @@ const suite = (redis?: Pick<TestRedis, 'url'>): void => {
           : completed('ok');
       }),
       handle(slow, async ({ signal }) => aborted(signal)),
-      handle(endless, async ({ signal, progress }) => {
+      handle(endless, async ({ payload: { text }, signal, progress, platform, job }) => {
+        foundNotes.push((await platform.jobs.find(job.id))?.progress?.note);
         progress(0.5, 'half way');
-        return aborted(signal);
+        return aborted(signal).finally(() => text !== undefined && progress(0.75, text));
       }),
       handle(latest, async (context) => {
         note(context);
@@ -310,14 +313,16 @@ const suite = (redis?: Pick<TestRedis, 'url'>): void => {
     expect(await jobs.find(good.id)).toBeUndefined();
   });
 
-  test('a worker that closes hands its jobs back at no cost', async () => {
+  test('a worker that closes hands its jobs back at no cost, as far as they are', async () => {
     const { enqueuer, jobs } = treadle.platform;
-    const { id } = await enqueuer.enqueue(endless, { n: 50 });
+    foundNotes.length = 0;
+    const { id } = await enqueuer.enqueue(endless, { n: 50, text: 'aborted' });
     await expect.poll(async () => (await jobs.find(id))?.state, { timeout: 10_000 }).toBe('active');
     const begun = (await jobs.find(id))?.startedAt;
     await treadle.replaceWorker();
     await expect.poll(async () => (await jobs.find(id))?.startedAt, { timeout: 10_000 }).not.toEqual(begun);
     expect(await jobs.find(id)).toMatchObject({ state: 'active', attemptsMade: 0, failures: [] });
+    expect(foundNotes).toEqual([undefined, 'aborted']);
     await jobs.cancel(id);
     expect((await finished(id)).state).toBe('cancelled');
   });

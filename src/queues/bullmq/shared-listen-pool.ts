@@ -1,21 +1,26 @@
 import { EventEmitter } from 'node:events';
 import type { PgPool, PgPoolClient, PgQueryResult } from 'bullmq';
-import type { Pool, PoolClient } from 'pg';
+import type { Pool, PoolClient, QueryResult } from 'pg';
 
 // BullMQ's statements begin with comments.
 const isListen = (text: string): boolean => /^\s*(?:un)?listen\b/im.test(text);
+/** The statement that renews the locks of a worker's jobs. */
+const isRenewal = (text: string): boolean => /\bSET locked_until_ms\b[^;]*\bFROM input\b/.test(text);
 const namesConnection = (text: string): boolean => text.includes('application_name');
 
 /**
  * What BullMQ's Postgres backend takes for a pool. Each of its workers wants a connection of its own to LISTEN on; here
  * all workers of a process share one, which is made again when it breaks: every worker is told by `error`, upon which
- * BullMQ asks for a connection and listens anew.
+ * BullMQ asks for a connection and listens anew. Locks are renewed over that connection, too: it has little else to do,
+ * and a renewal that waits behind the jobs for a connection comes too late.
  */
 export class SharedListenPool extends EventEmitter {
   readonly options = { keepAlive: true };
   readonly #pool: Pool;
   readonly #hub = new EventEmitter().setMaxListeners(0);
   #listener: Promise<PoolClient> | undefined;
+  /** The last statement on the listening connection, which takes one at a time. */
+  #last: Promise<unknown> = Promise.resolve();
 
   constructor(pool: Pool) {
     super();
@@ -36,8 +41,9 @@ export class SharedListenPool extends EventEmitter {
 
   async query<R>(text: string, params?: readonly unknown[]): Promise<PgQueryResult<R>> {
     if (namesConnection(text)) return { rows: [] };
-    const target = isListen(text) ? await this.#listening() : this.#pool;
-    const { rows, rowCount } = await target.query(text, params === undefined ? undefined : [...params]);
+    const values = params === undefined ? undefined : [...params];
+    const apart = isListen(text) || isRenewal(text);
+    const { rows, rowCount } = await (apart ? this.#queryListener(text, values) : this.#pool.query(text, values));
     return { rows, rowCount };
   }
 
@@ -66,6 +72,15 @@ export class SharedListenPool extends EventEmitter {
   /** This object as BullMQ's type, which asks for more of `pg.Pool` than BullMQ uses. */
   asPgPool(): PgPool {
     return this;
+  }
+
+  #queryListener(text: string, values: unknown[] | undefined): Promise<QueryResult> {
+    const asked = this.#last.then(async () => {
+      const client = await this.#listening();
+      return client.query(text, values);
+    });
+    this.#last = asked.catch(() => undefined);
+    return asked;
   }
 
   #listening(): Promise<PoolClient> {

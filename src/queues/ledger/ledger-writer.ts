@@ -192,8 +192,14 @@ export class LedgerWriter {
     this.#marks.delete(id);
   }
 
+  /** Of a job whose attempt was interrupted only its progress is still to be noted: the next attempt may go on from there. */
+  keepProgress(id: string): void {
+    if (!this.#marks.get(id)?.progress) this.unmark(id);
+  }
+
   async close(): Promise<void> {
     clearTimeout(this.#marking);
+    this.#flushMarks();
     await Promise.all([this.#endings.close(), this.#returns.close(), this.#markWrite]);
   }
 

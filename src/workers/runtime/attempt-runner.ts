@@ -4,19 +4,19 @@ import { timeOfUuidV7 } from '../../lib/ids/uuid-v7.ts';
 import type { Log } from '../../lib/log/create-log.ts';
 import { isTracing } from '../../lib/telemetry/tracing.ts';
 import type { Platform } from '../../platform.ts';
-import type { AnyHandler, AttemptInfo, BatchHandler, JobChildren } from '../../queues/handle.ts';
+import type { AnyHandler, BatchHandler } from '../../queues/handle.ts';
 import type { JobContract } from '../../queues/define-job.ts';
-import { LedgerJobChildren } from '../../queues/flows/job-children.ts';
 import { admitJob } from '../../queues/ledger/admit-job.ts';
 import type { LedgerWriter } from '../../queues/ledger/ledger-writer.ts';
-import { OutcomeError, type Outcome } from '../../queues/outcome.ts';
+import type { Outcome } from '../../queues/outcome.ts';
 import type { Attempt, Delivery, Disposition, Envelope } from '../../queues/transport.ts';
 import { hideSecrets, secretsIn } from '../../queues/payloads/hide-values.ts';
-import { ActiveAttempts, type ActiveAttempt } from './active-attempts.ts';
-import { completeInTransaction, settleAttempt } from './attempt-end.ts';
+import { ActiveAttempts } from './active-attempts.ts';
+import { settleAttempt } from './attempt-end.ts';
 import { BatchCall, type Seat } from './batch-call.ts';
-import { HandlerCall, type HandlerRun } from './handler-call.ts';
+import { HandlerCall } from './handler-call.ts';
 import { outcomeOfError } from './outcome-of.ts';
+import { RunningAttempt } from './running-attempt.ts';
 import { traceAttempt, type AttemptSpan } from './trace-attempt.ts';
 
 export interface AttemptRunnerParts {
@@ -33,7 +33,6 @@ interface Run {
   readonly attempt: Attempt;
   readonly handler: AnyHandler;
   readonly startedAt: Date;
-  readonly over: Promise<void>;
   /** The payload, opened where it has to be; else as it was delivered. */
   readonly payload?: Envelope['payload'];
   readonly span?: AttemptSpan;
@@ -69,41 +68,37 @@ export class AttemptRunner {
   readonly run = async (attempt: Attempt): Promise<Disposition> => {
     if (this.#closing) return 'hand-back';
     const { delivery } = attempt;
-    const over = Promise.withResolvers<void>();
     try {
       const older = this.active.find(delivery.jobId);
       if (older) {
         older.abort('lock-lost', 'another attempt of this job was started');
         await older.over;
       }
-      return await this.#attempt(attempt, over.promise);
+      return await this.#attempt(attempt);
     } catch (error) {
       this.#parts.log.error({ event: 'attempt.not-written', jobId: delivery.jobId, job: delivery.name, err: error });
       return this.#closing ? 'hand-back' : 'abandon';
     } finally {
       if (attempt.together && !this.#joined.has(attempt)) this.#batchOf(attempt)?.leave();
-      over.resolve();
     }
   };
 
-  #attempt(attempt: Attempt, over: Promise<void>): Promise<Disposition> {
+  #attempt(attempt: Attempt): Promise<Disposition> {
     const { startedBefore, envelope } = attempt.delivery;
     const startedAt = new Date();
-    return startedBefore && envelope.tracked
-      ? this.#readmit(attempt, startedAt, over)
-      : this.#begin(attempt, startedAt, over);
+    return startedBefore && envelope.tracked ? this.#readmit(attempt, startedAt) : this.#begin(attempt, startedAt);
   }
 
-  async #readmit(attempt: Attempt, startedAt: Date, over: Promise<void>): Promise<Disposition> {
+  async #readmit(attempt: Attempt, startedAt: Date): Promise<Disposition> {
     const admission = await admitJob(this.#parts.platform.postgres, attempt.delivery);
     if (admission === 'gone') return 'remove';
     if (admission === 'cancelled') return this.#settle(attempt, startedAt, { kind: 'cancelled' });
     // The shutdown may have begun while the ledger was asked: too late for its signal to reach this attempt.
     if (this.#closing) return 'hand-back';
-    return this.#begin(attempt, startedAt, over);
+    return this.#begin(attempt, startedAt);
   }
 
-  #begin(attempt: Attempt, startedAt: Date, over: Promise<void>): Promise<Disposition> {
+  #begin(attempt: Attempt, startedAt: Date): Promise<Disposition> {
     const { delivery } = attempt;
     const handler = this.#parts.handlers.get(delivery.name);
     if (!handler) {
@@ -123,7 +118,7 @@ export class AttemptRunner {
     const { jobId, name, queue, envelope } = delivery;
     const dueMs = envelope.dueMs ?? timeOfUuidV7(jobId);
     this.#parts.platform.jobMetrics.started(queue, name, startedAt.getTime() - dueMs);
-    const run: Run = { attempt, handler, startedAt, over };
+    const run: Run = { attempt, handler, startedAt };
     if (!isTracing()) return this.#open(run);
     return traceAttempt(delivery, this.#parts.worker, (span) => this.#open({ ...run, span }));
   }
@@ -157,59 +152,30 @@ export class AttemptRunner {
     return disposition;
   }
 
-  async #call(started: Run): Promise<Disposition> {
-    const { attempt, handler, startedAt, over, payload = attempt.delivery.envelope.payload } = started;
+  async #call(run: Run): Promise<Disposition> {
+    const { attempt, handler, payload = attempt.delivery.envelope.payload } = run;
     const { delivery, lock } = attempt;
-    const { ledger, worker, platform } = this.#parts;
-    const { tracked, returns, timeoutMs } = delivery.envelope;
-    let completedInTransaction: Outcome | undefined;
-    // What a handler that was given up still does has no effect on its job.
-    let ended = false;
-    const onRefused = (why: 'cancelled' | 'gone'): void => {
-      if (ended) return;
-      if (why === 'cancelled') call.abort('cancelled', 'the job was cancelled');
-      else if (!completedInTransaction) call.abort('lock-lost', 'the job has ended or went back without this attempt');
-    };
-    const mark = (progress?: { readonly fraction: number; readonly note?: string }): void => {
-      if (!tracked || ended) return;
-      ledger.mark({ id: delivery.jobId, returns, startedAt, worker, onRefused, ...(progress ? { progress } : {}) });
-    };
-    const run: Omit<HandlerRun, 'handler'> = {
-      platform,
-      payload,
-      job: attemptInfo(delivery),
-      timeoutMs,
-      log: this.#parts.log,
-      progress: (fraction, note) =>
-        mark({ fraction: Math.min(1, Math.max(0, fraction)), ...(note === undefined ? {} : { note }) }),
-      children: () => this.#childrenOf(attempt),
-      completeIn: async (tx, result) => {
-        if (ended) throw new OutcomeError({ kind: 'interrupted' });
-        completedInTransaction = await completeInTransaction(
-          tx,
-          { delivery, contract: handler.contract, startedAt, worker },
-          result,
-        );
-        return completedInTransaction;
-      },
-    };
-    const call = 'runBatch' in handler ? this.#join(attempt, handler, run) : new HandlerCall({ ...run, handler });
-    lock.onLost = () => call.abort('lock-lost', 'the lock on this job is lost: another worker may run it');
-    const active = activeOf(delivery, over, call);
-    this.active.add(active);
-    mark();
+    const { jobMetrics } = this.#parts.platform;
+    const running = new RunningAttempt(this.#parts, { ...run, payload });
+    const call =
+      'runBatch' in handler
+        ? this.#join(attempt, handler, running, payload)
+        : new HandlerCall(running, handler, payload);
+    running.begin(call);
+    this.active.add(running);
     try {
       const calledAt = performance.now();
       const came = await call.outcome();
-      ended = true;
+      running.end();
       const outcome = 'runBatch' in handler ? hideSecrets(came, handler.contract, payload) : came;
       attempt.handlerEnded();
-      platform.jobMetrics.ran(delivery.queue, delivery.name, outcome.kind, performance.now() - calledAt);
+      jobMetrics.ran(delivery.queue, delivery.name, outcome.kind, performance.now() - calledAt);
       // Another outcome means that the transaction may have been rolled back: the ledger is asked.
-      return await this.#conclude(started, outcome, outcome === completedInTransaction);
+      return await this.#conclude(run, outcome, outcome === running.completed);
     } finally {
       lock.onLost = undefined;
-      this.active.remove(active);
+      this.active.remove(running);
+      running.isOver();
     }
   }
 
@@ -225,12 +191,14 @@ export class AttemptRunner {
   }
 
   /** A job whose payload does not fit fails alone. */
-  #join(attempt: Attempt, { contract }: BatchHandler, run: Omit<HandlerRun, 'handler'>): Seat {
+  #join(attempt: Attempt, { contract }: BatchHandler, run: RunningAttempt, payload: Envelope['payload']): Seat {
     const batch = this.#batchOf(attempt);
-    const parsed = safeParse(contract.payload, run.payload);
+    const parsed = safeParse(contract.payload, payload);
     if (batch && parsed.success) {
       this.#joined.add(attempt);
-      return batch.join({ ...run, payload: parsed.data, secrets: secretsIn(run.payload, contract) });
+      const { job, timeoutMs, progress, completeIn } = run;
+      const secrets = secretsIn(payload, contract);
+      return batch.join({ payload: parsed.data, job, timeoutMs, progress, completeIn, secrets });
     }
     const error = validationError(`the payload of ${contract.name}`, parsed.error ? faultsOf(parsed.error) : []);
     const outcome = (): Promise<Outcome> => Promise.resolve({ kind: 'permanent', error });
@@ -253,40 +221,8 @@ export class AttemptRunner {
     return 'remove';
   }
 
-  #childrenOf(attempt: Attempt): JobChildren {
-    const { jobId, envelope } = attempt.delivery;
-    const { returns, tenant, tracked, awaits = 0 } = envelope;
-    return new LedgerJobChildren({
-      postgres: this.#parts.platform.postgres,
-      keys: this.#parts.platform.registry.keys,
-      jobId,
-      returns,
-      tenant,
-      tracked,
-      awaited: awaits,
-      holdsLock: () => !attempt.lock.lost && attempt.holdsLock(),
-    });
-  }
-
   #settle(attempt: Attempt, startedAt: Date, outcome: Outcome, traceparent?: string): Promise<Disposition> {
     const contract = this.#parts.handlers.get(attempt.delivery.name)?.contract;
     return settleAttempt(this.#parts, { attempt, startedAt, outcome, traceparent, contract });
   }
 }
-
-const activeOf = ({ jobId, queue }: Delivery, over: Promise<void>, call: Seat): ActiveAttempt => ({
-  jobId,
-  queue,
-  over,
-  abort: (cause, message) => call.abort(cause, message),
-  abandon: () => call.abandon(),
-});
-
-const attemptInfo = ({ jobId, name, queue, envelope }: Delivery): AttemptInfo => ({
-  id: jobId,
-  name,
-  queue,
-  tenant: envelope.tenant,
-  attempt: envelope.attemptsMade + 1,
-  attemptsAllowed: envelope.attemptsAllowed,
-});

@@ -156,14 +156,13 @@ export class BullConsumer implements Consumer {
   /** The jobs of a bundle that one call of their handler runs. */
   async #runTogether(id: string, deliveries: readonly Delivery[], held: EntryLock): Promise<Disposition> {
     let open = deliveries;
-    const slot = await this.#takeSlot(async () => {
-      open = await this.#bundles.admit(id, open);
-      return open.length > 0;
-    });
-    if (slot === 'gone') return 'remove';
-    if (slot === 'too-long') {
+    if (!this.#slots.tryTake()) {
+      const slot = await this.#waitForSlot(async () => {
+        open = await this.#bundles.admit(id, open);
+        return open.length > 0;
+      });
       // The whole bundle goes to the next worker, who may have a slot.
-      return 'hand-back';
+      if (slot !== 'taken') return slot === 'gone' ? 'remove' : 'hand-back';
     }
     const handlerEnded = this.#begin();
     const together = { count: open.length };
@@ -186,8 +185,10 @@ export class BullConsumer implements Consumer {
     held: EntryLock,
     stillStands?: () => Promise<boolean>,
   ): Promise<Disposition | undefined> {
-    const slot = await this.#takeSlot(stillStands);
-    if (slot !== 'taken') return slot === 'gone' ? 'remove' : undefined;
+    if (!this.#slots.tryTake()) {
+      const slot = await this.#waitForSlot(stillStands);
+      if (slot !== 'taken') return slot === 'gone' ? 'remove' : undefined;
+    }
     const handlerEnded = this.#begin();
     try {
       return await this.#attempt(delivery, held, handlerEnded);
@@ -197,8 +198,7 @@ export class BullConsumer implements Consumer {
   }
 
   /** `gone`: what waited for the slot was cancelled meanwhile. */
-  async #takeSlot(stillStands?: () => Promise<boolean>): Promise<SlotAnswer | 'gone'> {
-    if (this.#slots.tryTake()) return 'taken';
+  async #waitForSlot(stillStands?: () => Promise<boolean>): Promise<SlotAnswer | 'gone'> {
     const answer = await this.#slots.take();
     if (answer !== 'taken') return answer;
     let stands = false;

@@ -5,20 +5,19 @@ import type { Transaction } from '../../lib/postgres/transaction.ts';
 import type { Platform } from '../../platform.ts';
 import type { AttemptInfo, CallControl, JobChildren, JobHandler } from '../../queues/handle.ts';
 import { isOutcome, type Outcome } from '../../queues/outcome.ts';
+import type { Envelope } from '../../queues/transport.ts';
 import { bindLog } from './bind-log.ts';
 import { AttemptAborted, ignoredSignalMs, outcomeAfterAbort, outcomeOfError, type AbortCause } from './outcome-of.ts';
 import { hideSecrets, secretsIn } from '../../queues/payloads/hide-values.ts';
 
+/** What a handler is called with. */
 export interface HandlerRun {
   readonly platform: Platform;
-  readonly handler: JobHandler;
-  /** As it came through the queue; null when it is too large for that. */
-  readonly payload: Readonly<Record<string, unknown>> | null;
   readonly job: AttemptInfo;
   readonly timeoutMs: number;
   readonly log: Log;
   readonly progress: (fraction: number, note?: string) => void;
-  readonly children: () => JobChildren;
+  children(): JobChildren;
   readonly completeIn: (tx: Transaction, result: unknown) => Promise<Outcome>;
 }
 
@@ -26,6 +25,9 @@ export interface HandlerRun {
 export class HandlerCall implements CallControl {
   onAbandoned: (() => void) | undefined;
   readonly #run: HandlerRun;
+  readonly #handler: JobHandler;
+  /** As it came through the queue; null when it is too large for that. */
+  readonly #payload: Envelope['payload'];
   #controller: AbortController | undefined;
   #reason: AttemptAborted | undefined;
   #deadline: NodeJS.Timeout | undefined;
@@ -34,8 +36,10 @@ export class HandlerCall implements CallControl {
   #giveUp: (reason: AttemptAborted) => void = () => undefined;
   #over = false;
 
-  constructor(run: HandlerRun) {
+  constructor(run: HandlerRun, handler: JobHandler, payload: Envelope['payload']) {
     this.#run = run;
+    this.#handler = handler;
+    this.#payload = payload;
   }
 
   abort(cause: AbortCause, message: string): void {
@@ -89,30 +93,35 @@ export class HandlerCall implements CallControl {
     return this.#controller.signal;
   }
 
+  #bindLog(): Log {
+    const { job, log } = this.#run;
+    const of = { job: job.name, jobId: job.id, attempt: job.attempt };
+    return bindLog(log, of, secretsIn(this.#given, this.#handler.contract));
+  }
+
   #hidden(outcome: Outcome): Outcome {
-    return hideSecrets(outcome, this.#run.handler.contract, this.#given);
+    return hideSecrets(outcome, this.#handler.contract, this.#given);
   }
 
   #parsePayload(given: unknown): unknown {
-    const { contract } = this.#run.handler;
+    const { contract } = this.#handler;
     const parsed = safeParse(contract.payload, given);
     if (!parsed.success) throw validationError(`the payload of ${contract.name}`, faultsOf(parsed.error));
     return parsed.data;
   }
 
   async #call(): Promise<Outcome> {
-    const { handler, platform, job, log, progress, completeIn, children: openChildren } = this.#run;
-    const given = platform.payloads.open(handler.contract, job.id, this.#run.payload);
+    const run = this.#run;
+    const { platform, job, progress, completeIn } = run;
+    const handler = this.#handler;
+    const given = platform.payloads.open(handler.contract, job.id, this.#payload);
     // Most often it is there, and nobody has to wait a turn for it.
     this.#given = given instanceof Promise ? await given : given;
     const payload = this.#parsePayload(this.#given);
     const signal = (): AbortSignal => this.#signal();
     let bound: Log | undefined;
     let children: JobChildren | undefined;
-    const bind = (): Log => {
-      const of = { job: job.name, jobId: job.id, attempt: job.attempt };
-      return bindLog(log, of, secretsIn(this.#given, handler.contract));
-    };
+    const bind = (): Log => this.#bindLog();
     const context = {
       payload,
       platform,
@@ -123,7 +132,7 @@ export class HandlerCall implements CallControl {
         return signal();
       },
       get children() {
-        children ??= openChildren();
+        children ??= run.children();
         return children;
       },
       get log() {

@@ -71,7 +71,11 @@ const end = async (
   return 'remove';
 };
 
-const complete = async (parts: SettlingParts, settled: SettledAttempt, result: unknown): Promise<Disposition> => {
+const complete = (
+  parts: SettlingParts,
+  settled: SettledAttempt,
+  result: unknown,
+): Disposition | Promise<Disposition> => {
   const { delivery } = settled.attempt;
   const serialized = serializeJson(result ?? null);
   if ('faults' in serialized)
@@ -199,7 +203,7 @@ export const settleOutcome = async (parts: SettlingParts, settled: SettledAttemp
       await adopt(parts, settled);
       return end(parts, settled, { state: 'cancelled' });
     case 'interrupted':
-      parts.ledger.unmark(jobId);
+      parts.ledger.keepProgress(jobId);
       return 'hand-back';
     default:
       return outcome satisfies never;
