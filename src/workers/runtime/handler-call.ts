@@ -7,6 +7,7 @@ import type { AttemptInfo, CallControl, JobChildren, JobHandler } from '../../qu
 import { isOutcome, type Outcome } from '../../queues/outcome.ts';
 import type { Envelope } from '../../queues/transport.ts';
 import { bindLog } from './bind-log.ts';
+import { HandlerContext } from './handler-context.ts';
 import { AttemptAborted, ignoredSignalMs, outcomeAfterAbort, outcomeOfError, type AbortCause } from './outcome-of.ts';
 import { hideSecrets, secretsIn } from '../../queues/payloads/hide-values.ts';
 
@@ -112,37 +113,15 @@ export class HandlerCall implements CallControl {
 
   async #call(): Promise<Outcome> {
     const run = this.#run;
-    const { platform, job, progress, completeIn } = run;
     const handler = this.#handler;
-    const given = platform.payloads.open(handler.contract, job.id, this.#payload);
+    const given = run.platform.payloads.open(handler.contract, run.job.id, this.#payload);
     // Most often it is there, and nobody has to wait a turn for it.
     this.#given = given instanceof Promise ? await given : given;
-    const payload = this.#parsePayload(this.#given);
-    const signal = (): AbortSignal => this.#signal();
-    let bound: Log | undefined;
-    let children: JobChildren | undefined;
-    const bind = (): Log => this.#bindLog();
-    const context = {
-      payload,
-      platform,
-      job,
-      progress,
-      completeIn,
-      get signal() {
-        return signal();
-      },
-      get children() {
-        children ??= run.children();
-        return children;
-      },
-      get log() {
-        bound ??= bind();
-        return bound;
-      },
-    };
+    const made = { signal: () => this.#signal(), log: () => this.#bindLog() };
+    const context = new HandlerContext(run, this.#parsePayload(this.#given), made);
     const outcome: unknown = await handler.run(context, this);
     if (isOutcome(outcome)) return outcome;
-    throw validationError(`what the handler of ${job.name} answers`, [
+    throw validationError(`what the handler of ${run.job.name} answers`, [
       { path: '', message: 'must be an outcome, such as completed(result) makes' },
     ]);
   }
