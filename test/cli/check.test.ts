@@ -94,14 +94,15 @@ describe('treadle check', () => {
     expect(schemas).toEqual([]);
   });
 
-  it('says that Redis does not answer', async () => {
+  // Each waits for what does not come: beside each other.
+  it.concurrent('says that Redis does not answer', async () => {
     const env = { DATABASE_URL: database.url, REDIS_URL: `redis://127.0.0.1:${await closedPort()}` };
     const { exitCode, stdout, stderr } = await runTreadle(['check'], { env });
     expect([exitCode, stderr]).toEqual([1, '']);
     expect(stdout).toMatch(/FAILED +REDIS_URL: REDIS_URL .*nothing listens there/);
   });
 
-  it('names the variable of the Redis that does not answer', async () => {
+  it.concurrent('names the variable of the Redis that does not answer', async () => {
     const env = { DATABASE_URL: database.url, REDIS_CACHE_URL: `redis://127.0.0.1:${await closedPort()}` };
     const { exitCode, stdout } = await runTreadle(['check'], { env });
     expect(exitCode).toBe(1);

@@ -23,7 +23,8 @@ export interface LimitStore {
   /** @throws AppError NOT_FOUND for an unknown queue. */
   find(queue: string): Promise<LimitsOfQueue>;
   /**
-   * Sets a limit, `{}` for none; null takes back what was set. The relay keeps to it within moments.
+   * Sets a limit, `{}` for none; null takes back what was set. From then on no job is picked
+   * without it; those that lie in the queue already run all the same.
    * @throws AppError NOT_FOUND for an unknown queue, VALIDATION_ERROR naming what is wrong with the limit.
    */
   set(queue: string, target: LimitTarget, limit: TenantLimit | null): Promise<void>;
