@@ -3,6 +3,7 @@ import { z } from 'zod';
 import { defineJob } from '../../src/queues/define-job.ts';
 import { builtInQueues } from '../../src/queues/define-queue.ts';
 import { JobRegistry, publishContracts } from '../../src/queues/job-registry.ts';
+import { prepareJob } from '../../src/queues/enqueue/prepare-job.ts';
 import { useDatabase } from '../services/database.ts';
 
 const plain = defineJob({ name: 'things.plain', payload: z.object({}), attempts: 3, timeoutMs: 7_000, priority: 4 });
@@ -35,6 +36,14 @@ test('SQL enqueues with the defaults of the contract', async () => {
     timeout_ms: 7_000,
     deduplication_key: null,
   });
+});
+
+test.for<[string | number, string]>([
+  ['w', 'w'],
+  [5, '5'],
+])('the workspace %o is the tenant %o, from SQL as from TypeScript', async ([workspaceId, tenant]) => {
+  expect(await jobOf(await enqueue('things.plain', { workspaceId }))).toMatchObject({ tenant });
+  expect(prepareJob(plain, { workspaceId }, undefined, undefined)).toMatchObject({ job: { tenant } });
 });
 
 test('SQL enqueues with every option', async () => {

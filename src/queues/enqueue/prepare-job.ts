@@ -50,6 +50,7 @@ const isEmpty = (options: EnqueueOptions | undefined): boolean => {
 const tenantOf = (payload: Readonly<Record<string, unknown>>, options: ParsedOptions): string => {
   if (options.tenant !== undefined) return options.tenant;
   const workspace = payload['workspaceId'];
+  if (typeof workspace === 'number') return String(workspace);
   return typeof workspace === 'string' ? workspace : '';
 };
 
