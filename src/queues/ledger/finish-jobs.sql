@@ -27,13 +27,16 @@ WITH ended AS (
 ), left_behind AS (
   SELECT parent_id, count(*)::integer AS jobs, (count(*) FILTER (WHERE ended.state <> 'completed'))::integer AS failed
   FROM gone JOIN ended USING (id) WHERE parent_id IS NOT NULL GROUP BY parent_id
+), locked AS MATERIALIZED (
+  -- In one order, or two such statements would wait for each other.
+  SELECT id FROM treadle.jobs WHERE id IN (SELECT parent_id FROM left_behind) ORDER BY id FOR NO KEY UPDATE
 ), parents AS (
   UPDATE treadle.jobs AS parent SET
     children_open = children_open - jobs,
     children_failed = children_failed + failed,
     state = CASE WHEN state = 'waiting-children' AND (children_open = jobs OR (child_failure = 'fail' AND failed > 0))
       THEN 'accepted' ELSE state END
-  FROM left_behind WHERE parent.id = left_behind.parent_id
+  FROM left_behind WHERE parent.id = ANY (ARRAY(SELECT id FROM locked)) AND parent.id = left_behind.parent_id
   RETURNING parent.state
 )
 SELECT count(*)::integer AS ended,

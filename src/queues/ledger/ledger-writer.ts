@@ -113,7 +113,14 @@ const takeBackJobs = async (db: PreparingQueryable, returns: readonly Return[]):
   });
 };
 
-const markJobs = async (db: PreparingQueryable, marks: readonly Mark[]): Promise<void> => {
+interface MarkedRow extends Record<string, unknown> {
+  readonly id: string;
+  readonly cancel_requested: boolean;
+  readonly busy: boolean;
+}
+
+/** Answers the marks of jobs that somebody else was writing at the moment. */
+const markJobs = async (db: PreparingQueryable, marks: readonly Mark[]): Promise<readonly Mark[]> => {
   const rows = marks.map(({ id, returns, startedAt, worker, progress }) => ({
     id,
     returns,
@@ -121,15 +128,17 @@ const markJobs = async (db: PreparingQueryable, marks: readonly Mark[]): Promise
     worker,
     progress,
   }));
-  const { rows: marked } = await db.queryPrepared<{ id: string; cancel_requested: boolean }>(loadSql(mark), [
+  const { rows: found } = await db.queryPrepared<MarkedRow>(loadSql(mark), [
     JSON.stringify(rows),
     marks.map(({ id }) => id),
   ]);
-  const cancelled = new Map(marked.map((row) => [row.id, row.cancel_requested]));
+  const byId = new Map(found.map((row) => [row.id, row]));
   for (const { id, onRefused } of marks) {
-    const wanted = cancelled.get(id);
-    if (wanted !== false) onRefused(wanted ? 'cancelled' : 'gone');
+    const row = byId.get(id);
+    if (!row) onRefused('gone');
+    else if (row.cancel_requested) onRefused('cancelled');
   }
+  return marks.filter(({ id }) => byId.get(id)?.busy);
 };
 
 const markEveryMs = 50;
@@ -143,6 +152,7 @@ export class LedgerWriter {
   readonly #marks = new Map<string, Mark>();
   #marking: NodeJS.Timeout | undefined;
   #markWrite: Promise<void> = Promise.resolve();
+  #closed = false;
 
   constructor(postgres: Postgres, log: Log, metrics: JobMetrics) {
     this.#postgres = postgres;
@@ -198,6 +208,7 @@ export class LedgerWriter {
   }
 
   async close(): Promise<void> {
+    this.#closed = true;
     clearTimeout(this.#marking);
     this.#flushMarks();
     await Promise.all([this.#endings.close(), this.#returns.close(), this.#markWrite]);
@@ -209,8 +220,14 @@ export class LedgerWriter {
     this.#marks.clear();
     if (marks.length === 0) return;
     // Only what operators see is late; the next mark or the end of the job sets it right.
-    this.#markWrite = markJobs(this.#postgres, marks).catch((error: unknown) =>
+    this.#markWrite = this.#writeMarks(marks).catch((error: unknown) =>
       this.#log.debug({ event: 'ledger.mark-failed', err: error }),
     );
+  }
+
+  async #writeMarks(marks: readonly Mark[]): Promise<void> {
+    const busy = await markJobs(this.#postgres, marks);
+    // Most of these are ending; one that does not is noted next time.
+    for (const each of busy) if (!this.#closed && !this.#marks.has(each.id)) this.mark(each);
   }
 }

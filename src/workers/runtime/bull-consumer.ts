@@ -20,6 +20,8 @@ import { HandlerSlots, type SlotAnswer } from './handler-slots.ts';
 /** Of a handler that runs longer, jobs taken beyond the concurrency would wait noticeably. */
 const longHandlerMs = 50;
 const shortHandlerFactor = 4;
+/** A job taken ahead should have its turn within this, with time to spare before `longHandlerMs`, when it is given away. */
+const aheadMs = 12;
 /** Of a moving average over about twenty values. */
 const weight = 0.05;
 const closeWithinMs = 3_000;
@@ -240,8 +242,10 @@ export class BullConsumer implements Consumer {
     this.#handlerMs += (handlerMs - this.#handlerMs) * weight;
     const { concurrency } = this.#options;
     const several = concurrency >= leastConcurrency && this.#handlerMs < longHandlerMs / 2;
-    const factor = several ? Math.max(1, shortHandlerFactor / this.#entrySize) : 1;
-    const wanted = Math.ceil(concurrency * factor);
+    // So many jobs for each that runs, yet none that would wait for its turn for long.
+    const most = Math.max(1, aheadMs / this.#handlerMs);
+    const jobs = Math.min(Math.max(shortHandlerFactor, this.#entrySize), most);
+    const wanted = Math.ceil(several ? (concurrency * jobs) / this.#entrySize : concurrency);
     if (this.#worker.concurrency !== wanted) this.#worker.concurrency = wanted;
   }
 
