@@ -4,6 +4,8 @@ const smallest = 40;
 const memoryMs = 100;
 const bundleMs = 5;
 const largestBundle = 8;
+/** While nothing more is needed a few are let in all the same now and then, so that a tenant with one job gets its turn. */
+const few = { jobs: 8, everyMs: 100 };
 
 const sum = (values: readonly number[]): number => values.reduce((total, value) => total + value, 0);
 
@@ -16,6 +18,7 @@ export class BacklogTarget {
   #lastAt: number | undefined;
   #lastJobs = 0;
   #addedSince = 0;
+  #filledAt = 0;
   /** Jobs in each of the entries added last, oldest first; as many as wait. */
   #sizes: number[] = [];
 
@@ -41,7 +44,10 @@ export class BacklogTarget {
     }
     const target = Math.max(smallest, 2 * workers, Math.ceil(this.#perSecond * secondsOfWork));
     // Refilled when half of it is gone: fewer, larger batches.
-    return jobs > target / 2 ? 0 : target - jobs;
+    const most = jobs <= target / 2 ? target : nowMs - this.#filledAt >= few.everyMs ? few.jobs : 0;
+    const room = Math.max(0, Math.min(most, target - jobs));
+    if (room > 0) this.#filledAt = nowMs;
+    return room;
   }
 
   /** Notes that entries were added: how many jobs each of them holds. */
