@@ -58,7 +58,7 @@ class OpenTransaction implements Transaction {
 
   queryPrepared<R extends pg.QueryResultRow>(
     text: string,
-    values: unknown[],
+    values: unknown[] = [],
   ): Promise<{ rows: R[]; rowCount: number | null }> {
     return this.#client.query<R>(this.#prepares ? { name: statementName(text), text, values } : { text, values });
   }

@@ -11,32 +11,41 @@ import {
 import { SharedListenPool } from './shared-listen-pool.ts';
 
 const postgres = withBackend(createPostgresBackend);
-const poolSize = 8;
+const poolSizes = { queues: 4, workers: 8 };
 
-/** BullMQ's tables lie in the schema `bullmq`; what they hold can't be lost apart from the ledger, so the epoch never changes. */
+/**
+ * BullMQ's tables lie in the schema `bullmq`; what they hold can't be lost apart from the ledger, so the epoch never changes.
+ * What workers take and end is not waited for until it is on disk: if the server crashes within the second after, such a job is
+ * given out once more, and the ledger knows whether it has ended.
+ */
 export const connectBullOnPostgres = (directUrl: string, log: Log): BullConnection => {
-  const pool = new SharedListenPool(
-    createPool(
-      {
-        url: directUrl,
-        max: poolSize,
-        statementTimeoutMs: 60_000,
-        applicationName: 'treadle:bullmq',
-        settings: { search_path: 'bullmq', jit: 'off' },
-      },
-      log,
-    ),
-  );
-  const connection = pool.asPgPool();
+  const open = (max: number, settings: Readonly<Record<string, string>>): SharedListenPool =>
+    new SharedListenPool(
+      createPool(
+        {
+          url: directUrl,
+          max,
+          statementTimeoutMs: 60_000,
+          applicationName: 'treadle:bullmq',
+          settings: { search_path: 'bullmq', jit: 'off', ...settings },
+        },
+        log,
+      ),
+    );
+  const ofQueues = open(poolSizes.queues, {});
+  const ofWorkers = open(poolSizes.workers, { synchronous_commit: 'off', enable_seqscan: 'off' });
 
   const openQueue = (name: string): BullQueue => {
-    const queue = new postgres.Queue<BullData, null>(name, { connection });
+    const queue = new postgres.Queue<BullData, null>(name, { connection: ofQueues.asPgPool() });
     queue.on('error', (error) => log.warn({ event: 'bullmq.queue-error', queue: name, err: error }));
     return queue as unknown as BullQueue;
   };
 
   const openWorker: BullConnection['openWorker'] = (name, processor, options): BullWorker => {
-    const worker = new postgres.Worker<BullData, null>(name, processor, { connection, ...workerSettings(options) });
+    const worker = new postgres.Worker<BullData, null>(name, processor, {
+      connection: ofWorkers.asPgPool(),
+      ...workerSettings(options),
+    });
     worker.on('error', (error) => log.warn({ event: 'bullmq.worker-error', queue: name, err: error }));
     return worker as unknown as BullWorker;
   };
@@ -47,6 +56,8 @@ export const connectBullOnPostgres = (directUrl: string, log: Log): BullConnecti
     openWorker,
     epoch: () => Promise.resolve('postgres'),
     outages: () => 0,
-    close: () => pool.end(),
+    close: async () => {
+      await Promise.all([ofQueues.end(), ofWorkers.end()]);
+    },
   };
 };

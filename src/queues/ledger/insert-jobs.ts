@@ -1,6 +1,6 @@
 import { loadSql } from '../../lib/postgres/load-sql.ts';
 import { activeTraceparent } from '../../lib/telemetry/tracing.ts';
-import type { Queryable } from '../../lib/postgres/queryable.ts';
+import { queryOften, type Queryable } from '../../lib/postgres/queryable.ts';
 import type { PreparedJob } from '../enqueue/prepare-job.ts';
 import { claimParents } from '../flows/claim-parents.ts';
 import type { AcceptedJob } from '../ports.ts';
@@ -81,7 +81,7 @@ const insertAllPlain = async (
 ): Promise<readonly AcceptedJob[]> => {
   const dueAt = jobs.map(dueAtOf);
   const traceparent = activeTraceparent();
-  await db.query(loadSql(insertPlain), [
+  await queryOften(db, loadSql(insertPlain), [
     `[${jobs.map((job, index) => rowJson(job, index, dueAt[index], traceparent, options)).join(',')}]`,
   ]);
   const now = Date.now();
