@@ -103,6 +103,8 @@ class FairnessBench {
     const short: Trials = { ...this.#sizes, jobMs: shortJobMs };
     const long: Trials = { waiting: batch, trials: Math.ceil(this.#sizes.trials / 3), jobMs: longJobMs };
     const beside: { name: string; value: number }[] = [];
+    // Makes BullMQ's tables, which the others find there.
+    await (await openTreadle(postgresUrl, redisUrl)).close();
     const others = [openRawBullmq(postgresUrl, redisUrl)];
     if (backend === 'postgres') others.push(await openPgBoss(postgresUrl), await openGraphileWorker(postgresUrl));
     for (const side of others) {
