@@ -17,6 +17,7 @@ const benchmarks: Readonly<Record<string, () => Promise<Bench>>> = {
   ledger: async () => (await import('./ledger.ts')).benchLedger,
   fairness: async () => (await import('./fairness.ts')).benchFairness,
   backlog: async () => (await import('./backlog.ts')).benchBacklog,
+  data: async () => (await import('./data.ts')).benchData,
   vectors: async () => (await import('./vectors.ts')).benchVectors,
 };
 

@@ -1,7 +1,7 @@
 import { load, type Machine } from './machine.ts';
 import type { Standing } from './measure.ts';
 
-/** What has been promised of a row: of Treadle's own value, or of its ratio to raw BullMQ's. */
+/** What has been promised of a row: of Treadle's own value, or of its ratio to raw BullMQ's or plain pg's. */
 export interface Promised {
   readonly of: 'value' | 'ratio';
   readonly atLeast?: number;
@@ -26,7 +26,9 @@ export interface Report {
   readonly rows: readonly Row[];
 }
 
-const contestants = ['Treadle', 'raw BullMQ', 'pg-boss', 'graphile-worker'];
+const contestants = ['Treadle', 'raw BullMQ', 'plain pg', 'pg-boss', 'graphile-worker'];
+/** Whom ratios are to. */
+const yardsticks = ['raw BullMQ', 'plain pg'];
 
 const rounded = (value: number): string => (value >= 100 ? Math.round(value).toLocaleString('en') : value.toFixed(2));
 
@@ -40,7 +42,7 @@ const ratioTo = (row: Row, { name, value, ratio }: Standing): number | undefined
 };
 
 const ratioOf = (row: Row): number | undefined => {
-  const raw = row.standings.find(({ name }) => name === 'raw BullMQ');
+  const raw = row.standings.find(({ name }) => yardsticks.includes(name));
   return raw && ratioTo(row, raw);
 };
 
@@ -91,7 +93,7 @@ const summaryOf = (row: Row): string => {
 
 /**
  * Prints each row as a JSON line, all as a table (in brackets the best of the rounds), the machine, its load and the versions,
- * and last the ratios to raw BullMQ, or Treadle's value where it has no part: `bench <name>: <measure> <ratio>, …`.
+ * and last the ratios to raw BullMQ or plain pg, or Treadle's value where neither has a part: `bench <name>: <measure> <ratio>, …`.
  */
 export const report = ({ name, short, machine, loadBefore, rows }: Report): void => {
   const loadAfter = load();

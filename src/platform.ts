@@ -22,6 +22,9 @@ import { EmbeddingService } from './domain/embeddings/embedding-service.ts';
 import { PostgresSearch } from './domain/search/postgres/postgres-search.ts';
 import { SearchService } from './domain/search/search-service.ts';
 import { UserService } from './domain/users/service.ts';
+import { LinkRepository } from './domain/nodes/link-repository.ts';
+import { NodeQueries } from './domain/nodes/node-queries.ts';
+import { UnifiedNodeService } from './domain/nodes/unified-node-service.ts';
 import { WorkspaceService } from './domain/workspaces/service.ts';
 import { LoopWatch } from './lib/health/loop-watch.ts';
 import type { Log } from './lib/log/create-log.ts';
@@ -61,6 +64,9 @@ export interface Platform {
   readonly search: SearchService;
   readonly users: UserService;
   readonly knowledge: KnowledgeService;
+  readonly nodes: UnifiedNodeService;
+  readonly nodeLinks: LinkRepository;
+  readonly nodeQueries: NodeQueries;
   /** The loops of this process, for /health/live. */
   readonly loops: LoopWatch;
   /** The metrics of this process, for /metrics. */
@@ -91,6 +97,9 @@ const createDomain = (postgres: Postgres, config: Config, log: Log) => {
     workspaces: new WorkspaceService({ postgres, log }),
     users: new UserService({ postgres, log }),
     knowledge: new KnowledgeService({ postgres, log }),
+    nodes: new UnifiedNodeService(postgres),
+    nodeLinks: new LinkRepository(postgres.db),
+    nodeQueries: new NodeQueries(postgres),
     embeddings,
     search: new SearchService({ backend: new PostgresSearch(postgres), embedder: embeddings, log }),
   };

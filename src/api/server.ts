@@ -33,6 +33,8 @@ import { addJobEventRoutes } from './routes/job-events.ts';
 import { addJobRoutes } from './routes/jobs.ts';
 import { addKnowledgeRoutes } from './routes/knowledge.ts';
 import { addLimitRoutes } from './routes/limits.ts';
+import { addLinkRoutes } from './routes/links.ts';
+import { addNodeRoutes } from './routes/nodes.ts';
 import { addQueueRoutes } from './routes/queues.ts';
 import { addScheduleRoutes } from './routes/schedules.ts';
 import { addSearchRoutes } from './routes/search.ts';
@@ -138,6 +140,8 @@ const addRoutes = (app: Api, parts: RouteParts): void => {
   addWorkspaceRoutes(app, parts);
   addKnowledgeRoutes(app, parts);
   addTagAndCollectionRoutes(app, parts);
+  addNodeRoutes(app, parts);
+  addLinkRoutes(app, parts);
   addSearchRoutes(app, parts);
   addHealthRoutes(app, parts);
   addMetricsRoute(app, parts);

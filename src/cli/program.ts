@@ -11,6 +11,7 @@ import { addImport } from './commands/import.ts';
 import { addJobs } from './commands/jobs.ts';
 import { addKeys } from './commands/keys.ts';
 import { addMigrate } from './commands/migrate.ts';
+import { addNodes } from './commands/nodes.ts';
 import { addQueues } from './commands/queues.ts';
 import { addSchedules } from './commands/schedules.ts';
 import { addSearch } from './commands/search.ts';
@@ -68,7 +69,7 @@ export const createProgram = (run: RunCommand, serve: RunServer, json: boolean):
   program.commandsGroup('Set up:');
   for (const add of [addCheck, addMigrate, addSeed, addKeys]) add(program, run, serve);
   program.commandsGroup('Documents:');
-  for (const add of [addImport, addSearch]) add(program, run, serve);
+  for (const add of [addImport, addSearch, addNodes]) add(program, run, serve);
   program.commandsGroup('Jobs:');
   for (const add of [addEnqueue, addJobs, addDeadLetters, addSchedules, addQueues]) add(program, run, serve);
   program.commandsGroup('Look after it:');

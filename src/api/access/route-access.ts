@@ -3,7 +3,8 @@ import type { Principal } from '../../domain/access/types.ts';
 
 /**
  * Who may use a route. `open`: everybody. `signed-in`: every key. Else the scope a key needs, and where the route names
- * the workspace it works in, which is what lets keys bound to one in: `path` (its `:ws`) or `tenant` (the job's).
+ * the workspace it works in, which is what lets keys bound to one in: `path` (its `:ws`), `query` (its
+ * `workspace`, that of the key by default) or `tenant` (the job's).
  */
 export type RouteAccess =
   | { readonly kind: 'open' }
@@ -11,7 +12,7 @@ export type RouteAccess =
   | {
       readonly kind: 'scope';
       readonly scope: Scope;
-      readonly workspace: 'path' | 'tenant' | 'none';
+      readonly workspace: 'path' | 'query' | 'tenant' | 'none';
       /** A browser without a login is sent to the login page. */
       readonly browser?: true;
     };
@@ -33,6 +34,9 @@ export const signedIn = { access: { kind: 'signed-in', browser: true } } as cons
 export const needs = (scope: Scope) => ({ access: { kind: 'scope', scope, workspace: 'none' } }) as const;
 /** For routes under `/v1/workspaces/:ws`. */
 export const needsInWorkspace = (scope: Scope) => ({ access: { kind: 'scope', scope, workspace: 'path' } }) as const;
+/** For routes whose query names the workspace. */
+export const needsWorkspaceAsked = (scope: Scope) =>
+  ({ access: { kind: 'scope', scope, workspace: 'query' } }) as const;
 /** For routes about jobs, which belong to a tenant. */
 export const needsOfTenant = (scope: Scope) => ({ access: { kind: 'scope', scope, workspace: 'tenant' } }) as const;
 /** For pages a browser opens. */

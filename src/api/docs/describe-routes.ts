@@ -6,6 +6,7 @@ import { errorAnswer } from '../schemas/error.ts';
 const boundKeys = {
   none: 'Not for keys bound to a workspace.',
   path: 'Keys bound to a workspace may use it for that one.',
+  query: 'Keys bound to a workspace may use it for that one, which `workspace` need not name then.',
   tenant: 'Keys bound to a workspace may use it for the jobs of that one.',
 } as const;
 

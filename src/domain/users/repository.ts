@@ -1,5 +1,5 @@
 import type { Queryable } from '../../lib/postgres/queryable.ts';
-import type { Person, Role, User, UserStatus } from './types.ts';
+import type { Contributor, Person, Role, User, UserStats, UserStatus } from './types.ts';
 
 interface UserRow {
   readonly id: string;
@@ -150,6 +150,61 @@ export class UserRepository {
       [workspaceId, userId],
     );
     return rows.map(toRole);
+  }
+
+  /** Accounts that may be used, latest first. */
+  async findActiveUsers(limit: number): Promise<readonly User[]> {
+    const { rows } = await this.#db.query<UserRow>(
+      `SELECT ${columns} FROM treadle.users AS u WHERE u.workspace_id IS NULL AND u.status = 'active'
+       ORDER BY u.created_at DESC, u.id DESC LIMIT $1`,
+      [limit],
+    );
+    return rows.map(toUser);
+  }
+
+  /** Undefined when there is no such user. */
+  async statsOf(id: string): Promise<UserStats | undefined> {
+    const { rows } = await this.#db.query<{
+      documents: number;
+      published: number;
+      workspaces: number;
+      last_change_at: Date | null;
+    }>(
+      // Through the workspaces, because documents are found by author in one of them.
+      `SELECT count(k.id)::integer AS documents, (count(k.id) FILTER (WHERE k.status = 'published'))::integer AS published,
+         count(DISTINCT m.workspace_id)::integer AS workspaces, max(k.updated_at) AS last_change_at
+       FROM treadle.users AS u
+       LEFT JOIN treadle.workspace_members AS m ON m.user_id = u.id
+       LEFT JOIN treadle.knowledge AS k ON k.workspace_id = m.workspace_id AND k.author_id = u.id
+       WHERE u.id = $1 GROUP BY u.id`,
+      [id],
+    );
+    const [row] = rows;
+    return (
+      row && {
+        documents: row.documents,
+        published: row.published,
+        workspaces: row.workspaces,
+        lastChangeAt: row.last_change_at,
+      }
+    );
+  }
+
+  /** Who has written most of a workspace's documents; of two with as many, who wrote last. */
+  async topContributors(workspaceId: string, limit: number): Promise<readonly Contributor[]> {
+    const { rows } = await this.#db.query<{ id: string; name: string; documents: number; last_change_at: Date }>(
+      `SELECT u.id, u.name, count(*)::integer AS documents, max(k.updated_at) AS last_change_at
+       FROM treadle.knowledge AS k JOIN treadle.users AS u ON u.id = k.author_id
+       WHERE k.workspace_id = $1 AND u.status = 'active'
+       GROUP BY u.id ORDER BY documents DESC, last_change_at DESC, u.id LIMIT $2`,
+      [workspaceId, limit],
+    );
+    return rows.map((row) => ({
+      id: row.id,
+      name: row.name,
+      documents: row.documents,
+      lastChangeAt: row.last_change_at,
+    }));
   }
 
   async #one(text: string, values: unknown[]): Promise<User | undefined> {

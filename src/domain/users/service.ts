@@ -1,3 +1,4 @@
+import { z } from 'zod';
 import { notFound, validationError } from '../../lib/errors/app-error.ts';
 import { parseOrThrow } from '../../lib/errors/zod-faults.ts';
 import type { Log } from '../../lib/log/create-log.ts';
@@ -7,7 +8,7 @@ import { isUuid } from '../../lib/text/uuid.ts';
 import { ensureAuthors } from './ensure-authors.ts';
 import { createUserInput, person, type CreateUserInput, type PersonInput } from './input.ts';
 import { UserRepository } from './repository.ts';
-import type { Role, User } from './types.ts';
+import type { Contributor, Role, User, UserStats } from './types.ts';
 
 const fault = (path: string, message: string) => () => validationError('the role', [{ path, message }]);
 
@@ -30,6 +31,24 @@ export class UserService {
   /** The account with this email, whatever its case. */
   async findByEmail(email: string): Promise<User | undefined> {
     return email.includes('\0') ? undefined : this.#users.findAccount(email.trim());
+  }
+
+  /** Accounts that may be used, latest first: 50 unless `limit` (up to 1,000) says otherwise. @throws AppError VALIDATION_ERROR. */
+  async findActiveUsers(limit = 50): Promise<readonly User[]> {
+    return this.#users.findActiveUsers(this.#limit(limit));
+  }
+
+  /** What a user has written. @throws AppError NOT_FOUND. */
+  async getUserStats(userId: string): Promise<UserStats> {
+    const stats = isUuid(userId) ? await this.#users.statsOf(userId) : undefined;
+    if (!stats) throw notFound('user', userId);
+    return stats;
+  }
+
+  /** Who has written most of a workspace's documents: 10 unless `limit` (up to 1,000) says otherwise. @throws AppError VALIDATION_ERROR. */
+  async getTopContributors(workspaceId: string, limit = 10): Promise<readonly Contributor[]> {
+    const most = this.#limit(limit);
+    return isUuid(workspaceId) ? this.#users.topContributors(workspaceId, most) : [];
   }
 
   /** The account with this email; made when there is none. The name of one that exists stays. */
@@ -87,5 +106,9 @@ export class UserService {
 
   async rolesOf(workspaceId: string, userId: string): Promise<readonly Role[]> {
     return isUuid(workspaceId) && isUuid(userId) ? this.#users.rolesOf(workspaceId, userId) : [];
+  }
+
+  #limit(limit: number): number {
+    return parseOrThrow(z.object({ limit: z.int().min(1).max(1_000) }), { limit }, 'the range').limit;
   }
 }

@@ -26,3 +26,20 @@ export interface Person {
   readonly name: string;
   readonly email?: string | undefined;
 }
+
+/** What a user has written, over all workspaces. */
+export interface UserStats {
+  readonly documents: number;
+  readonly published: number;
+  /** In which the user may be named. */
+  readonly workspaces: number;
+  /** Of the user's documents; null when there is none. */
+  readonly lastChangeAt: Date | null;
+}
+
+export interface Contributor {
+  readonly id: string;
+  readonly name: string;
+  readonly documents: number;
+  readonly lastChangeAt: Date;
+}

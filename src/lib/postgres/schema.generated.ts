@@ -23,7 +23,27 @@ export type JsonPrimitive = boolean | number | string | null;
 
 export type JsonValue = JsonArray | JsonObject | JsonPrimitive;
 
+export type Numeric = ColumnType<string, number | string, number | string>;
+
 export type Timestamp = ColumnType<Date, Date | string, Date | string>;
+
+export interface AiAgents {
+  agent_id: Generated<string>;
+  capabilities: Generated<Json>;
+  created_at: Generated<Timestamp>;
+  entity_id: string;
+  feature_type: string;
+  instructions: string | null;
+  is_enabled: Generated<boolean>;
+  last_executed_at: Timestamp | null;
+  metadata: Generated<Json>;
+  name: string;
+  node_id: Generated<string>;
+  revision: Generated<number>;
+  tools: Generated<Json>;
+  updated_at: Generated<Timestamp>;
+  workspace_id: string;
+}
 
 export interface AllJobs {
   attempts_allowed: number | null;
@@ -144,6 +164,44 @@ export interface Events {
   xid: Generated<string>;
 }
 
+export interface EventStorms {
+  aggregates: Generated<Json>;
+  created_at: Generated<Timestamp>;
+  deleted_at: Timestamp | null;
+  deleted_by: string | null;
+  description: string | null;
+  domain_context: string | null;
+  edges_data: Generated<Json>;
+  metadata: Generated<Json>;
+  name: string;
+  nodes_data: Generated<Json>;
+  revision: Generated<number>;
+  status: Generated<string>;
+  storm_id: Generated<string>;
+  tags: Generated<string[]>;
+  time_horizon: string | null;
+  updated_at: Generated<Timestamp>;
+  version: Generated<string>;
+  viewport_data: Generated<Json>;
+  workspace_id: string;
+}
+
+export interface Executions {
+  actor: string | null;
+  context: Generated<Json>;
+  created_at: Generated<Timestamp>;
+  entity_id: string;
+  error: Json | null;
+  execution_id: Generated<string>;
+  finished_at: Timestamp | null;
+  job_id: string | null;
+  kind: string;
+  result: Json | null;
+  started_at: Timestamp | null;
+  status: Generated<string>;
+  workspace_id: string;
+}
+
 export interface FinishedJobs {
   attempts_allowed: number;
   attempts_made: number;
@@ -177,6 +235,30 @@ export interface FinishedJobs {
   timeout_ms: number;
   traceparent: string | null;
   worker: string | null;
+}
+
+export interface FunctionModels {
+  complexity_level: string | null;
+  created_at: Generated<Timestamp>;
+  deleted_at: Timestamp | null;
+  deleted_by: string | null;
+  description: string | null;
+  edges_data: Generated<Json>;
+  estimated_duration: number | null;
+  last_saved_at: Generated<Timestamp>;
+  metadata: Generated<Json>;
+  model_id: Generated<string>;
+  name: string;
+  nodes_data: Generated<Json>;
+  permissions: Generated<Json>;
+  process_type: string | null;
+  revision: Generated<number>;
+  status: Generated<string>;
+  tags: Generated<string[]>;
+  updated_at: Generated<Timestamp>;
+  version: Generated<string>;
+  viewport_data: Generated<Json>;
+  workspace_id: string;
 }
 
 export interface IdempotencyKeys {
@@ -243,6 +325,30 @@ export interface Knowledge {
   workspace_id: string;
 }
 
+export interface KnowledgeBaseSops {
+  author: string | null;
+  category: string | null;
+  content: string;
+  created_at: Generated<Timestamp>;
+  deleted_at: Timestamp | null;
+  deleted_by: string | null;
+  last_viewed_at: Timestamp | null;
+  node_metadata: Generated<Json>;
+  node_position: Generated<Json>;
+  nodes_data: Generated<Json>;
+  read_time: number | null;
+  revision: Generated<number>;
+  search_keywords: Generated<string[]>;
+  sop_id: Generated<string>;
+  status: Generated<string>;
+  summary: string | null;
+  tags: Generated<string[]>;
+  title: string;
+  updated_at: Generated<Timestamp>;
+  version: Generated<string>;
+  workspace_id: string;
+}
+
 export interface KnowledgeTags {
   knowledge_id: string;
   tag_id: string;
@@ -273,6 +379,67 @@ export interface Limits {
   subject: Generated<string>;
   updated_at: Generated<Timestamp>;
   weight: number | null;
+}
+
+export interface NodeEvents {
+  actor: string | null;
+  change_summary: string | null;
+  data: Json;
+  entity_id: string;
+  event_id: Generated<string>;
+  event_type: string;
+  feature_type: string;
+  revision: number;
+  timestamp: Generated<Timestamp>;
+  workspace_id: string;
+}
+
+export interface NodeLinks {
+  created_at: Generated<Timestamp>;
+  created_by: string | null;
+  link_context: Generated<Json>;
+  link_id: Generated<string>;
+  link_strength: Generated<Numeric>;
+  link_type: string;
+  revision: Generated<number>;
+  source_entity_id: string;
+  source_feature: string;
+  source_node_id: Generated<string>;
+  target_entity_id: string;
+  target_feature: string;
+  target_node_id: Generated<string>;
+  updated_at: Generated<Timestamp>;
+  visual_properties: Generated<Json>;
+  workspace_id: string;
+}
+
+export interface NodeLinkTypes {
+  color: string | null;
+  created_at: Generated<Timestamp>;
+  description: string | null;
+  icon: string | null;
+  is_bidirectional: Generated<boolean>;
+  type_id: Generated<string>;
+  type_name: string;
+}
+
+export interface NodeMetadata {
+  created_at: Timestamp;
+  deleted_at: Timestamp | null;
+  entity_id: string;
+  feature_type: string;
+  name: string;
+  node_id: Generated<string>;
+  node_type: string;
+  position_x: Generated<number>;
+  position_y: Generated<number>;
+  revision: number | null;
+  search_keywords: Generated<string[]>;
+  status: string | null;
+  tags: Generated<string[]>;
+  updated_at: Timestamp;
+  visual_properties: Generated<Json>;
+  workspace_id: string;
 }
 
 export interface OnceKeys {
@@ -387,6 +554,27 @@ export interface SearchRepairs {
   reason: string;
 }
 
+export interface Spindles {
+  complexity_level: string | null;
+  created_at: Generated<Timestamp>;
+  deleted_at: Timestamp | null;
+  deleted_by: string | null;
+  description: string | null;
+  edges_data: Generated<Json>;
+  metadata: Generated<Json>;
+  name: string;
+  nodes_data: Generated<Json>;
+  revision: Generated<number>;
+  spindle_id: Generated<string>;
+  spindle_type: string | null;
+  status: Generated<string>;
+  tags: Generated<string[]>;
+  updated_at: Generated<Timestamp>;
+  version: Generated<string>;
+  viewport_data: Generated<Json>;
+  workspace_id: string;
+}
+
 export interface Tags {
   created_at: Generated<Timestamp>;
   id: Generated<string>;
@@ -436,6 +624,7 @@ export interface Workspaces {
 }
 
 export interface DB {
+  ai_agents: AiAgents;
   all_jobs: AllJobs;
   api_keys: ApiKeys;
   browser_logins: BrowserLogins;
@@ -443,14 +632,22 @@ export interface DB {
   contracts: Contracts;
   embedded_entities: EmbeddedEntities;
   embeddings: Embeddings;
+  event_storms: EventStorms;
   events: Events;
+  executions: Executions;
   finished_jobs: FinishedJobs;
+  function_models: FunctionModels;
   idempotency_keys: IdempotencyKeys;
   jobs: Jobs;
   knowledge: Knowledge;
+  knowledge_base_sops: KnowledgeBaseSops;
   knowledge_tags: KnowledgeTags;
   knowledge_versions: KnowledgeVersions;
   limits: Limits;
+  node_events: NodeEvents;
+  node_link_types: NodeLinkTypes;
+  node_links: NodeLinks;
+  node_metadata: NodeMetadata;
   once_keys: OnceKeys;
   payloads: Payloads;
   pending_embeddings: PendingEmbeddings;
@@ -463,6 +660,7 @@ export interface DB {
   schedules: Schedules;
   search_documents: SearchDocuments;
   search_repairs: SearchRepairs;
+  spindles: Spindles;
   tags: Tags;
   throttles: Throttles;
   user_roles: UserRoles;

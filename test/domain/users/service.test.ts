@@ -1,4 +1,5 @@
 import { beforeAll, expect, test } from 'vitest';
+import { KnowledgeService } from '../../../src/domain/knowledge/service.ts';
 import { UserService } from '../../../src/domain/users/service.ts';
 import { WorkspaceService } from '../../../src/domain/workspaces/service.ts';
 import { createLog } from '../../../src/lib/log/create-log.ts';
@@ -95,4 +96,38 @@ test('a role is granted to members, from the workspace or the system', async () 
   await expect(grant(foreign)).rejects.toMatchObject({ details: { faults: [{ path: 'roleId' }] } });
   expect((await users.rolesOf(here, account.id)).map(({ name }) => name)).toEqual(['own', 'system']);
   expect(await users.rolesOf(there, account.id)).toEqual([]);
+});
+
+test('who may be used, what somebody has written, and who has written most', async () => {
+  const services = { postgres: database.postgres, log: createLog({ level: 'silent' }) };
+  const workspace = (await new WorkspaceService(services).create({ name: 'library' })).id;
+  const knowledge = new KnowledgeService(services);
+  for (const [author, status] of [
+    ['Mia', 'published'],
+    ['Mia', 'draft'],
+    ['Ada L', 'draft'],
+  ] as const)
+    await knowledge.create(workspace, { title: 'x', author, status });
+  const top = await users.getTopContributors(workspace);
+  expect(top.map(({ name, documents }) => [name, documents])).toEqual([
+    ['Mia', 2],
+    ['Ada L', 1],
+  ]);
+  expect(await users.getTopContributors(workspace, 1)).toEqual(top.slice(0, 1));
+  expect(await users.getTopContributors(here)).toEqual([]);
+  expect(await users.getUserStats(top[0]?.id ?? '')).toEqual({
+    documents: 2,
+    published: 1,
+    workspaces: 1,
+    lastChangeAt: top[0]?.lastChangeAt,
+  });
+  await expect(users.getUserStats(unknownId)).rejects.toMatchObject({ code: 'NOT_FOUND' });
+  const [older, newer] = [
+    await users.ensure({ email: 'older@example.org' }),
+    await users.ensure({ email: 'newer@example.org' }),
+  ];
+  expect((await users.findActiveUsers(2)).map(({ id }) => id)).toEqual([newer.id, older.id]);
+  await database.query(`UPDATE treadle.users SET status = 'disabled' WHERE id = $1`, [newer.id]);
+  expect((await users.findActiveUsers()).map(({ id }) => id)).not.toContain(newer.id);
+  await expect(users.findActiveUsers(0)).rejects.toMatchObject({ code: 'VALIDATION_ERROR' });
 });

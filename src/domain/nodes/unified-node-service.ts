@@ -1,0 +1,323 @@
+import type { Kysely } from 'kysely';
+import { notFound, validationError, type Fault } from '../../lib/errors/app-error.ts';
+import { faultsOf, parseOrThrow, safeParse } from '../../lib/errors/zod-faults.ts';
+import type { Postgres } from '../../lib/postgres/postgres.ts';
+import type { DB } from '../../lib/postgres/schema.generated.ts';
+import type { Transaction } from '../../lib/postgres/transaction.ts';
+import { announceChange, type Change } from '../knowledge/change.ts';
+import type { Expectation } from './entity-store.ts';
+import { featureNodesOn, type FeatureNodes, type NodeWithElements } from './feature-nodes.ts';
+import {
+  featureType as knownFeature,
+  nodeInput,
+  nodePatch,
+  type ConnectionsInput,
+  type LinkInput,
+  type NodeInput,
+  type NodePatch,
+} from './input.ts';
+import { LinkRepository } from './link-repository.ts';
+import type { BaseNode, ConnectedNode, FeatureType, NodeElement, NodeLink, NodeReference } from './types.ts';
+
+/** A change that may be part of the caller's own open transaction. */
+export interface NodeChange extends Change {
+  readonly tx?: Transaction | undefined;
+}
+
+export interface NodeUpdate extends Expectation {
+  readonly featureType: FeatureType;
+  readonly entityId: string;
+  readonly updates: NodePatch;
+}
+
+export interface NodeDeletion extends Expectation {
+  readonly featureType: FeatureType;
+  readonly entityId: string;
+}
+
+/** At most so many nodes in a batch. */
+const mostInBatch = 1_000;
+
+const elementOf = (node: BaseNode, element: NodeElement): BaseNode => ({
+  ...node,
+  nodeId: element.id,
+  type: element.type,
+  name: element.name,
+  position: element.position,
+  data: element.data,
+  metadata: element.metadata,
+});
+
+const pickElement = ({ node, elements }: NodeWithElements, nodeId: string): BaseNode | undefined => {
+  const element = elements.find(({ id }) => id === nodeId);
+  return element && elementOf(node, element);
+};
+
+const requireElement = (found: NodeWithElements, nodeId: string): BaseNode => {
+  const node = pickElement(found, nodeId);
+  if (!node) throw notFound('node', nodeId);
+  return node;
+};
+
+/** An entity's fields of what all nodes have. `type` is that of its feature, and can't be chosen. */
+const fieldsOf = (
+  { nameField }: FeatureNodes,
+  { name, data, metadata, position }: NodePatch,
+): Readonly<Record<string, unknown>> => ({
+  ...data,
+  ...(name === undefined ? {} : { [nameField]: name }),
+  ...(metadata === undefined ? {} : { metadata }),
+  ...(position === undefined ? {} : { position }),
+});
+
+/** Changes of nodes of all features, and what can be asked of one. Every change leaves an event in its transaction. */
+export class UnifiedNodeService {
+  readonly #postgres: Postgres;
+
+  constructor(postgres: Postgres) {
+    this.#postgres = postgres;
+  }
+
+  /**
+   * Makes an entity, or with `nodeId` an element of one.
+   * @throws AppError VALIDATION_ERROR naming the fields, NOT_FOUND for workspace or entity, DATA_CONSISTENCY_ERROR for a
+   * `nodeId` that is taken.
+   */
+  async createNode(workspaceId: string, input: NodeInput, context: NodeChange & Expectation = {}): Promise<BaseNode> {
+    const node = parseOrThrow(nodeInput, input, 'the node');
+    const { featureType, entityId, nodeId } = node;
+    if (entityId === undefined || nodeId === undefined) {
+      const [created] = await this.batchCreateNodes(workspaceId, [input], context);
+      if (!created) throw new Error('INSERT answered no row');
+      return created;
+    }
+    const { type, name, position, data, metadata } = node;
+    const element = {
+      id: nodeId,
+      name,
+      data,
+      metadata,
+      ...(type === undefined ? {} : { type }),
+      ...(position ? { position } : {}),
+    };
+    return this.#change('nodes.create', context, async (db) =>
+      requireElement(await featureNodesOn(db)[featureType].addElement(workspaceId, entityId, element, context), nodeId),
+    );
+  }
+
+  /** Undefined for a node of another workspace too. @throws AppError VALIDATION_ERROR for an unknown feature. */
+  async getNode(workspaceId: string, reference: NodeReference): Promise<BaseNode | undefined> {
+    const found = await this.#nodes(reference.featureType).find(workspaceId, reference.entityId);
+    return found && (reference.nodeId === undefined ? found.node : pickElement(found, reference.nodeId));
+  }
+
+  /** As {@link getNode} at that time, told by the events. */
+  async getNodeAsOf(workspaceId: string, reference: NodeReference, asOf: Date): Promise<BaseNode | undefined> {
+    const found = await this.#nodes(reference.featureType).findAsOf(workspaceId, reference.entityId, asOf);
+    return found && (reference.nodeId === undefined ? found.node : pickElement(found, reference.nodeId));
+  }
+
+  /** Changes the given fields; `data` only those it names. @throws AppError as {@link batchUpdateNodes}. */
+  async updateNode(
+    workspaceId: string,
+    { featureType, entityId, nodeId }: NodeReference,
+    updates: NodePatch,
+    context: NodeChange & Expectation = {},
+  ): Promise<BaseNode> {
+    const { expectedRevision } = context;
+    if (nodeId === undefined) {
+      const [updated] = await this.batchUpdateNodes(
+        workspaceId,
+        [{ featureType, entityId, updates, expectedRevision }],
+        context,
+      );
+      if (!updated) throw notFound(featureType, entityId);
+      return updated;
+    }
+    this.#nodes(featureType);
+    const patch = parseOrThrow(nodePatch, updates, 'the node');
+    return this.#change('nodes.update', context, async (db) => {
+      const change = { nodeId, patch, expectedRevision };
+      return requireElement(await featureNodesOn(db)[featureType].updateElement(workspaceId, entityId, change), nodeId);
+    });
+  }
+
+  /** Its links go with it. @throws AppError NOT_FOUND, DATA_CONSISTENCY_ERROR. */
+  async deleteNode(
+    workspaceId: string,
+    { featureType, entityId, nodeId }: NodeReference,
+    context: NodeChange & Expectation = {},
+  ): Promise<void> {
+    const { expectedRevision } = context;
+    if (nodeId === undefined)
+      return this.batchDeleteNodes(workspaceId, [{ featureType, entityId, expectedRevision }], context);
+    this.#nodes(featureType);
+    await this.#change('nodes.delete', context, (db) =>
+      featureNodesOn(db)[featureType].removeElement(workspaceId, entityId, { nodeId, expectedRevision }),
+    );
+  }
+
+  /** See {@link LinkRepository.createNodeLink}. */
+  createLink(workspaceId: string, link: LinkInput, context: NodeChange = {}): Promise<NodeLink> {
+    return this.#change('nodes.link', context, (db) =>
+      new LinkRepository(db).createNodeLink(workspaceId, link, context.actor),
+    );
+  }
+
+  /** @throws AppError NOT_FOUND. */
+  removeLink(workspaceId: string, linkId: string, context: NodeChange = {}): Promise<void> {
+    return this.#change('nodes.unlink', context, (db) => new LinkRepository(db).removeNodeLink(workspaceId, linkId));
+  }
+
+  /** See {@link LinkRepository.getConnectedNodes}. */
+  getConnectedNodes(
+    workspaceId: string,
+    reference: NodeReference,
+    how: ConnectionsInput = {},
+  ): Promise<readonly ConnectedNode[]> {
+    return new LinkRepository(this.#postgres.db).getConnectedNodes(workspaceId, reference, how);
+  }
+
+  /**
+   * Makes entities, all or none, in one statement a feature, and answers them in order.
+   * @throws AppError VALIDATION_ERROR naming every fault with the index of its node, NOT_FOUND for the workspace.
+   */
+  async batchCreateNodes(
+    workspaceId: string,
+    inputs: readonly NodeInput[],
+    context: NodeChange = {},
+  ): Promise<readonly BaseNode[]> {
+    const checked = this.#checkAll(inputs, (input) => {
+      const parsed = safeParse(nodeInput, input);
+      if (!parsed.success) return { faults: faultsOf(parsed.error) };
+      const { featureType, entityId, ...node } = parsed.data;
+      if (entityId !== undefined)
+        return { faults: [{ path: 'entityId', message: 'a batch makes entities, not elements' }] };
+      const nodes = this.#nodes(featureType);
+      return this.#checkFields(featureType, nodes.input, fieldsOf(nodes, node), parsed.data.data);
+    });
+    return this.#change('nodes.create', context, (db) =>
+      this.#byFeature(checked, (featureType, fields) => featureNodesOn(db)[featureType].insert(workspaceId, fields)),
+    );
+  }
+
+  /**
+   * Changes entities, all or none, in one statement a feature, and answers them in order.
+   * @throws AppError VALIDATION_ERROR naming every fault with the index of its node; NOT_FOUND, and DATA_CONSISTENCY_ERROR
+   * for one that has another revision than was expected.
+   */
+  async batchUpdateNodes(
+    workspaceId: string,
+    updates: readonly NodeUpdate[],
+    context: NodeChange = {},
+  ): Promise<readonly BaseNode[]> {
+    const checked = this.#checkAll(updates, ({ featureType, entityId, updates: patch, expectedRevision }) => {
+      const feature = safeParse(knownFeature, featureType);
+      const parsed = safeParse(nodePatch, patch);
+      if (!feature.success || !parsed.success) {
+        return {
+          faults: [
+            ...(feature.success ? [] : faultsOf(feature.error, ['featureType'])),
+            ...(parsed.success ? [] : faultsOf(parsed.error)),
+          ],
+        };
+      }
+      const nodes = this.#nodes(feature.data);
+      const fields = this.#checkFields(feature.data, nodes.patch, fieldsOf(nodes, parsed.data), parsed.data.data ?? {});
+      return 'faults' in fields
+        ? fields
+        : { featureType: fields.featureType, value: { id: entityId, patch: fields.value, expectedRevision } };
+    });
+    return this.#change('nodes.update', context, (db) =>
+      this.#byFeature(checked, (featureType, changes) => featureNodesOn(db)[featureType].update(workspaceId, changes)),
+    );
+  }
+
+  /** Deletes entities, all or none, in one statement a feature. @throws AppError as {@link batchUpdateNodes}. */
+  async batchDeleteNodes(
+    workspaceId: string,
+    deletions: readonly NodeDeletion[],
+    context: NodeChange = {},
+  ): Promise<void> {
+    const checked = this.#checkAll(deletions, ({ featureType, entityId, expectedRevision }) => {
+      const feature = safeParse(knownFeature, featureType);
+      if (!feature.success) return { faults: faultsOf(feature.error, ['featureType']) };
+      return { featureType: feature.data, value: { id: entityId, expectedRevision } };
+    });
+    await this.#change('nodes.delete', context, (db) =>
+      this.#byFeature(checked, async (featureType, ids) => {
+        await featureNodesOn(db)[featureType].delete(workspaceId, ids, context.actor);
+        return [];
+      }),
+    );
+  }
+
+  #nodes(featureType: FeatureType): FeatureNodes {
+    return featureNodesOn(this.#postgres.db)[parseOrThrow(knownFeature, featureType, 'the feature')];
+  }
+
+  #change<T>(name: string, { tx, actor, changeSummary }: NodeChange, work: (db: Kysely<DB>) => Promise<T>): Promise<T> {
+    const announced = async (open: Transaction): Promise<T> => {
+      await announceChange(open, { actor, changeSummary });
+      return work(open.db);
+    };
+    return tx ? announced(tx) : this.#postgres.transaction(announced, { name });
+  }
+
+  /** The fields of a node by its feature's own rules; a fault in `data` is named there. */
+  #checkFields(
+    featureType: FeatureType,
+    schema: FeatureNodes['input'],
+    fields: Readonly<Record<string, unknown>>,
+    data: Readonly<Record<string, unknown>>,
+  ): Checked<Readonly<Record<string, unknown>>> {
+    const parsed = safeParse(schema, fields);
+    if (parsed.success) return { featureType, value: parsed.data };
+    const inData = (path: string): boolean =>
+      Object.keys(data).some((field) => path === field || path.startsWith(`${field}.`) || path.startsWith(`${field}[`));
+    return {
+      faults: faultsOf(parsed.error).map((fault) => ({
+        ...fault,
+        path: inData(fault.path) ? `data.${fault.path}` : fault.path,
+      })),
+    };
+  }
+
+  #checkAll<I, T>(inputs: readonly I[], check: (input: I) => Checked<T>): readonly Valid<T>[] {
+    if (inputs.length > mostInBatch)
+      throw validationError('the batch', [{ path: '', message: `must have at most ${mostInBatch} nodes` }]);
+    const faults: Fault[] = [];
+    const valid: Valid<T>[] = [];
+    for (const [index, input] of inputs.entries()) {
+      const checked = check(input);
+      if (!('faults' in checked)) valid.push(checked);
+      else if (inputs.length === 1) faults.push(...checked.faults);
+      else faults.push(...checked.faults.map(({ path, message }) => ({ path: `[${index}].${path}`, message, index })));
+    }
+    if (faults.length > 0) throw validationError(inputs.length === 1 ? 'the node' : 'the nodes', faults);
+    return valid;
+  }
+
+  /** Runs one statement a feature, and puts the answers into the order of the batch. */
+  async #byFeature<T>(
+    batch: readonly Valid<T>[],
+    run: (featureType: FeatureType, values: readonly T[]) => Promise<readonly NodeWithElements[]>,
+  ): Promise<readonly BaseNode[]> {
+    const answers = new Map<FeatureType, Iterator<NodeWithElements>>();
+    // In one order, so that two batches wait for each other in that order.
+    for (const featureType of [...new Set(batch.map((one) => one.featureType))].toSorted()) {
+      const values = batch.filter((one) => one.featureType === featureType).map(({ value }) => value);
+      answers.set(featureType, (await run(featureType, values)).values());
+    }
+    return batch.flatMap(({ featureType }) => {
+      const next = answers.get(featureType)?.next();
+      return next && !next.done ? [next.value.node] : [];
+    });
+  }
+}
+
+interface Valid<T> {
+  readonly featureType: FeatureType;
+  readonly value: T;
+}
+type Checked<T> = Valid<T> | { readonly faults: readonly Fault[] };
