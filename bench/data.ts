@@ -202,10 +202,11 @@ class DataBench {
          SELECT $1, 'spindle', ('00000000-0000-7000-8000-' || lpad(to_hex(n), 12, '0'))::uuid, 'spindle', 'Spindle ' || n, 'draft', 1, now(), now()
          FROM generate_series(1, $2::integer) AS n)
        INSERT INTO treadle.node_links (workspace_id, source_feature, source_entity_id, target_feature, target_entity_id, link_type)
-       SELECT $1, 'spindle', ('00000000-0000-7000-8000-' || lpad(to_hex(1 + floor(random() * $2)::integer), 12, '0'))::uuid,
-         'spindle', ('00000000-0000-7000-8000-' || lpad(to_hex(1 + floor(random() * $2)::integer), 12, '0'))::uuid,
+       SELECT $1, 'spindle', ('00000000-0000-7000-8000-' || lpad(to_hex(1 + start), 12, '0'))::uuid,
+         'spindle', ('00000000-0000-7000-8000-' || lpad(to_hex(1 + (start + step) % $2), 12, '0'))::uuid,
          (ARRAY['references', 'implements', 'documents', 'supports', 'nested'])[1 + n % 5]
-       FROM generate_series(1, $3::integer) AS n
+       FROM (SELECT n, floor(random() * $2)::integer AS start, 1 + floor(random() * ($2 - 1))::integer AS step
+         FROM generate_series(1, $3::integer) AS n) AS drawn
        ON CONFLICT DO NOTHING`,
       [workspaceId, entities, links],
     );

@@ -19,6 +19,10 @@ export interface EntityUpdate extends Expectation {
   readonly patch: unknown;
 }
 
+export interface ParsedUpdate extends EntityUpdate {
+  readonly patch: Readonly<Record<string, unknown>>;
+}
+
 export interface EntityDeletion extends Expectation {
   readonly id: string;
 }
@@ -65,8 +69,12 @@ export class EntityStore<Entity, Row extends EntityRow> {
    * @throws AppError VALIDATION_ERROR with the faults of all, NOT_FOUND for the workspace.
    */
   async insert(workspaceId: string, inputs: readonly unknown[]): Promise<readonly Entity[]> {
-    const { defaults, idColumn, feature } = this.table;
-    const given = parseAll(this.table.input, inputs, feature);
+    return this.write(workspaceId, parseAll(this.table.input, inputs, this.table.feature));
+  }
+
+  /** As {@link insert}, of what has been parsed by the table's own rules. */
+  async write(workspaceId: string, given: readonly Readonly<Record<string, unknown>>[]): Promise<readonly Entity[]> {
+    const { defaults, idColumn } = this.table;
     if (!isUuid(workspaceId)) throw notFound('workspace', workspaceId);
     const rows = given.map((fields) => ({
       ...defaults,
@@ -106,12 +114,20 @@ export class EntityStore<Entity, Row extends EntityRow> {
       updates.map(({ patch }) => patch),
       this.table.feature,
     );
+    return this.rewrite(
+      workspaceId,
+      updates.map(({ id, expectedRevision }, index) => ({ id, expectedRevision, patch: patches[index] ?? {} })),
+    );
+  }
+
+  /** As {@link update}, of what has been parsed by the table's own rules. */
+  async rewrite(workspaceId: string, updates: readonly ParsedUpdate[]): Promise<readonly Entity[]> {
     this.#refuseTwice(updates);
     for (const { id } of updates) if (!isUuid(id) || !isUuid(workspaceId)) throw notFound(this.table.feature, id);
-    const given = updates.map(({ id, expectedRevision }, index) => ({
+    const given = updates.map(({ id, expectedRevision, patch }) => ({
       id,
       revision: expectedRevision,
-      patch: { ...columnsOf(this.table, patches[index] ?? {}), ...this.table.stamp?.() },
+      patch: { ...columnsOf(this.table, patch), ...this.table.stamp?.() },
     }));
     const { rows } = await sql<Row>`UPDATE ${this.#name} AS entity
       SET (${this.#columns}) = (SELECT ${this.#columns} FROM jsonb_populate_record(entity, given.patch))

@@ -73,9 +73,11 @@ const fieldsOf = (
 /** Changes of nodes of all features, and what can be asked of one. Every change leaves an event in its transaction. */
 export class UnifiedNodeService {
   readonly #postgres: Postgres;
+  readonly #features: Readonly<Record<FeatureType, FeatureNodes>>;
 
   constructor(postgres: Postgres) {
     this.#postgres = postgres;
+    this.#features = featureNodesOn(postgres.db);
   }
 
   /**
@@ -193,11 +195,11 @@ export class UnifiedNodeService {
       const { featureType, entityId, ...node } = parsed.data;
       if (entityId !== undefined)
         return { faults: [{ path: 'entityId', message: 'a batch makes entities, not elements' }] };
-      const nodes = this.#nodes(featureType);
+      const nodes = this.#features[featureType];
       return this.#checkFields(featureType, nodes.input, fieldsOf(nodes, node), parsed.data.data);
     });
     return this.#change('nodes.create', context, (db) =>
-      this.#byFeature(checked, (featureType, fields) => featureNodesOn(db)[featureType].insert(workspaceId, fields)),
+      this.#byFeature(checked, (featureType, fields) => featureNodesOn(db)[featureType].write(workspaceId, fields)),
     );
   }
 
@@ -222,14 +224,14 @@ export class UnifiedNodeService {
           ],
         };
       }
-      const nodes = this.#nodes(feature.data);
+      const nodes = this.#features[feature.data];
       const fields = this.#checkFields(feature.data, nodes.patch, fieldsOf(nodes, parsed.data), parsed.data.data ?? {});
       return 'faults' in fields
         ? fields
         : { featureType: fields.featureType, value: { id: entityId, patch: fields.value, expectedRevision } };
     });
     return this.#change('nodes.update', context, (db) =>
-      this.#byFeature(checked, (featureType, changes) => featureNodesOn(db)[featureType].update(workspaceId, changes)),
+      this.#byFeature(checked, (featureType, changes) => featureNodesOn(db)[featureType].rewrite(workspaceId, changes)),
     );
   }
 
@@ -253,7 +255,7 @@ export class UnifiedNodeService {
   }
 
   #nodes(featureType: FeatureType): FeatureNodes {
-    return featureNodesOn(this.#postgres.db)[parseOrThrow(knownFeature, featureType, 'the feature')];
+    return this.#features[parseOrThrow(knownFeature, featureType, 'the feature')];
   }
 
   #change<T>(name: string, { tx, actor, changeSummary }: NodeChange, work: (db: Kysely<DB>) => Promise<T>): Promise<T> {

@@ -45,16 +45,15 @@ export class Postgres implements PreparingQueryable {
     this.#direct = this.#ownsPool && options.url === options.directUrl;
     const create = (max: number, settings: Readonly<Record<string, string>>): pg.Pool =>
       createPool({ ...options, max, ...(this.#direct ? { settings: { jit: 'off', ...settings } } : {}) }, log);
-    // A plan made while the queue's tables were empty reads them from end to end, and is kept when they are full.
-    this.pool = options.pool ?? create(options.poolSize, { plan_cache_mode: 'force_custom_plan' });
-    // Such a plan can't come about where tables are not read from end to end; then planning once is half of the work saved.
+    this.pool = options.pool ?? create(options.poolSize, {});
+    // A plan made while the queue's tables were empty would read them from end to end, and be kept when they are full.
     this.#prepared = this.#direct
       ? create(Math.ceil(options.poolSize / 2), { plan_cache_mode: 'force_generic_plan', enable_seqscan: 'off' })
       : this.pool;
     this.db = kyselyOver(this.pool);
     this.directUrl = options.directUrl;
     this.#applicationName = options.applicationName;
-    this.#transactions = new TransactionRunner(this.pool, this.#direct);
+    this.#transactions = new TransactionRunner(this.pool);
   }
 
   query<R extends pg.QueryResultRow>(

@@ -3,9 +3,8 @@ import type { Kysely } from 'kysely';
 import type pg from 'pg';
 import { isConflictOfTransactions, isConnectionError, toAppError } from '../errors/classify.ts';
 import { kyselyOn } from './kysely.ts';
-import type { PreparingQueryable } from './queryable.ts';
+import type { Queryable } from './queryable.ts';
 import type { DB } from './schema.generated.ts';
-import { statementName } from './statement-name.ts';
 
 export type Isolation = 'read committed' | 'repeatable read' | 'serializable';
 
@@ -19,7 +18,7 @@ export interface TransactionOptions {
 }
 
 /** An open transaction. Everything done through it commits or rolls back as one. */
-export interface Transaction extends PreparingQueryable {
+export interface Transaction extends Queryable {
   readonly db: Kysely<DB>;
   /** A savepoint: if `fn` throws, only what it did is undone, and the error goes on to the caller. */
   nested<T>(fn: (tx: Transaction) => Promise<T>): Promise<T>;
@@ -35,13 +34,11 @@ export interface TransactionStats {
 class OpenTransaction implements Transaction {
   readonly #client: pg.PoolClient;
   readonly #depth: number;
-  readonly #prepares: boolean;
   #db: Kysely<DB> | undefined;
 
-  constructor(client: pg.PoolClient, depth: number, prepares: boolean) {
+  constructor(client: pg.PoolClient, depth: number) {
     this.#client = client;
     this.#depth = depth;
-    this.#prepares = prepares;
   }
 
   get db(): Kysely<DB> {
@@ -56,18 +53,11 @@ class OpenTransaction implements Transaction {
     return this.#client.query<R>(text, values);
   }
 
-  queryPrepared<R extends pg.QueryResultRow>(
-    text: string,
-    values: unknown[] = [],
-  ): Promise<{ rows: R[]; rowCount: number | null }> {
-    return this.#client.query<R>(this.#prepares ? { name: statementName(text), text, values } : { text, values });
-  }
-
   async nested<T>(fn: (tx: Transaction) => Promise<T>): Promise<T> {
     const savepoint = `treadle_${this.#depth + 1}`;
     await this.#client.query(`SAVEPOINT ${savepoint}`);
     try {
-      const result = await fn(new OpenTransaction(this.#client, this.#depth + 1, this.#prepares));
+      const result = await fn(new OpenTransaction(this.#client, this.#depth + 1));
       await this.#client.query(`RELEASE SAVEPOINT ${savepoint}`);
       return result;
     } catch (error) {
@@ -80,13 +70,10 @@ class OpenTransaction implements Transaction {
 /** Runs transactions on a pool and counts them by name. */
 export class TransactionRunner {
   readonly #pool: pg.Pool;
-  readonly #prepares: boolean;
   readonly #stats = new Map<string, TransactionStats>();
 
-  /** `prepares`: the pool's connections keep prepared statements, as pgbouncer's in transaction mode do not. */
-  constructor(pool: pg.Pool, prepares: boolean) {
+  constructor(pool: pg.Pool) {
     this.#pool = pool;
-    this.#prepares = prepares;
   }
 
   /**
@@ -133,7 +120,7 @@ export class TransactionRunner {
       await client.query(
         `BEGIN ISOLATION LEVEL ${isolation}; SET LOCAL statement_timeout = ${limit}; SET LOCAL idle_in_transaction_session_timeout = ${limit}`,
       );
-      const value = await fn(new OpenTransaction(client, 0, this.#prepares));
+      const value = await fn(new OpenTransaction(client, 0));
       committing = true;
       await client.query('COMMIT');
       return { ok: true, value };

@@ -2,7 +2,7 @@ import { GroupCommit } from '../../lib/batching/group-commit.ts';
 import type { Log } from '../../lib/log/create-log.ts';
 import { loadSql } from '../../lib/postgres/load-sql.ts';
 import type { Postgres } from '../../lib/postgres/postgres.ts';
-import type { PreparingQueryable } from '../../lib/postgres/queryable.ts';
+import { queryOften, type PreparingQueryable, type Queryable } from '../../lib/postgres/queryable.ts';
 import type { JobMetrics } from '../job-metrics.ts';
 import type { ChildFailurePolicy } from '../outcome.ts';
 import type { FailedAttempt, JobProgress } from './job-record.ts';
@@ -75,8 +75,8 @@ const endingJson = (ending: Ending): string => {
 };
 
 /** Ends jobs on the given connection; true for each that was still open. In one transaction with the caller's effects, if it is one. */
-export const finishJobs = async (db: PreparingQueryable, endings: readonly Ending[]): Promise<readonly boolean[]> => {
-  const { rows } = await db.queryPrepared<{ ended: number; ids: string[] | null }>(loadSql(finish), [
+export const finishJobs = async (db: Queryable, endings: readonly Ending[]): Promise<readonly boolean[]> => {
+  const { rows } = await queryOften<{ ended: number; ids: string[] | null }>(db, loadSql(finish), [
     `[${endings.map(endingJson).join(',')}]`,
     endings.length,
     endings.some(({ limited }) => limited),
