@@ -353,6 +353,9 @@ BEGIN
   ELSE
     NEW.revision := OLD.revision + 1;
     NEW.updated_at := greatest(clock_timestamp(), OLD.updated_at + interval '1 microsecond');
+    IF TG_TABLE_NAME = 'function_models' THEN
+      NEW.last_saved_at := NEW.updated_at;
+    END IF;
   END IF;
   RETURN NEW;
 END

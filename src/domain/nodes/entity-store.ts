@@ -78,7 +78,6 @@ export class EntityStore<Entity, Row extends EntityRow> {
     if (!isUuid(workspaceId)) throw notFound('workspace', workspaceId);
     const rows = given.map((fields) => ({
       ...defaults,
-      ...this.table.stamp?.(),
       ...columnsOf(this.table, fields),
       [idColumn]: uuidV7(),
     }));
@@ -127,7 +126,7 @@ export class EntityStore<Entity, Row extends EntityRow> {
     const given = updates.map(({ id, expectedRevision, patch }) => ({
       id,
       revision: expectedRevision,
-      patch: { ...columnsOf(this.table, patch), ...this.table.stamp?.() },
+      patch: { ...columnsOf(this.table, patch) },
     }));
     const { rows } = await sql<Row>`UPDATE ${this.#name} AS entity
       SET (${this.#columns}) = (SELECT ${this.#columns} FROM jsonb_populate_record(entity, given.patch))

@@ -13,8 +13,6 @@ export interface EntityTable<Entity, Row> {
   readonly defaults: Readonly<Record<string, unknown>>;
   readonly input: z.ZodType<Readonly<Record<string, unknown>>>;
   readonly patch: z.ZodType<Readonly<Record<string, unknown>>>;
-  /** Columns that every change sets. */
-  readonly stamp?: () => Readonly<Record<string, unknown>>;
   idOf(this: void, row: Row): string;
   toEntity(this: void, row: Row): Entity;
 }

@@ -37,7 +37,6 @@ export const functionModels: EntityTable<FunctionModel, FunctionModelRow> = {
     complexityLevel: 'complexity_level',
     estimatedDuration: 'estimated_duration',
     permissions: 'permissions',
-    lastSavedAt: 'last_saved_at',
   },
   defaults: {
     ...diagramDefaults,
@@ -48,7 +47,6 @@ export const functionModels: EntityTable<FunctionModel, FunctionModelRow> = {
   },
   input: functionModelInput,
   patch: functionModelPatch,
-  stamp: () => ({ last_saved_at: new Date() }),
   idOf: (row) => row.model_id,
   toEntity: (row) => ({
     modelId: row.model_id,

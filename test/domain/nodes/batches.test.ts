@@ -49,6 +49,18 @@ test('a batch of all features is answered in its order, and is one statement a f
   for (const node of made) expect(await nodes.service.getNode(nodes.here, node)).toBeUndefined();
 });
 
+test.each([
+  { featureType: 'function-model', name: 'a' },
+  { featureType: 'knowledge-base', name: 'a', data: { content: '' } },
+  { featureType: 'event-storm', name: 'a' },
+  { featureType: 'spindle', name: 'a' },
+] satisfies NodeInput[])('what is read of a $featureType can be written back as it is', async (input) => {
+  const { data, metadata, position, ...made } = await nodes.service.createNode(nodes.here, input);
+  const back = { name: 'b', data, metadata, ...(made.featureType === 'knowledge-base' ? { position } : {}) };
+  expect(await nodes.service.updateNode(nodes.here, made, back)).toMatchObject({ name: 'b', data, revision: 2 });
+  expect(await nodes.service.updateNode(nodes.here, made, {})).toMatchObject({ revision: 2 });
+});
+
 describe('a batch with something wrong writes nothing:', () => {
   test('every fault is named with its place', async () => {
     const before = await count();
