@@ -22,6 +22,7 @@ import { EmbeddingService } from './domain/embeddings/embedding-service.ts';
 import { PostgresSearch } from './domain/search/postgres/postgres-search.ts';
 import { SearchService } from './domain/search/search-service.ts';
 import { UserService } from './domain/users/service.ts';
+import { DatabaseHealthCheck } from './domain/health/database-health-check.ts';
 import { LinkRepository } from './domain/nodes/link-repository.ts';
 import { NodeQueries } from './domain/nodes/node-queries.ts';
 import { UnifiedNodeService } from './domain/nodes/unified-node-service.ts';
@@ -64,6 +65,7 @@ export interface Platform {
   readonly search: SearchService;
   readonly users: UserService;
   readonly knowledge: KnowledgeService;
+  readonly databaseHealth: DatabaseHealthCheck;
   readonly nodes: UnifiedNodeService;
   readonly nodeLinks: LinkRepository;
   readonly nodeQueries: NodeQueries;
@@ -97,6 +99,7 @@ const createDomain = (postgres: Postgres, config: Config, log: Log) => {
     workspaces: new WorkspaceService({ postgres, log }),
     users: new UserService({ postgres, log }),
     knowledge: new KnowledgeService({ postgres, log }),
+    databaseHealth: new DatabaseHealthCheck({ postgres, log }),
     nodes: new UnifiedNodeService(postgres),
     nodeLinks: new LinkRepository(postgres.db),
     nodeQueries: new NodeQueries(postgres),
@@ -195,6 +198,7 @@ export const createPlatform = async (
     jobMetrics,
     reconciler: () => openReconciler({ postgres, transports, jobs: jobs.jobs, log }),
     close: async () => {
+      domain.databaseHealth.stopContinuousCheck();
       await domain.embeddings.close();
       await announcements.close();
       await jobs.payloads.close();

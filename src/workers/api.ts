@@ -17,6 +17,7 @@ export const startApi = async (platform: Platform): Promise<RunningApi> => {
   try {
     const url = await server.listen();
     platform.log.info({ event: 'api.listening', url });
+    platform.databaseHealth.startContinuousCheck();
     return { url, close: () => server.close() };
   } catch (error) {
     await server.close();

@@ -239,6 +239,13 @@ describe('health', () => {
       responseMs: expect.any(Number),
       pool: { size: expect.any(Number), waiting: 0 },
     });
+    expect((await api.call('GET', '/health/db/detailed')).body).toMatchObject({
+      status: 'healthy',
+      details: { performance: { p99Ms: expect.any(Number) }, database: { isReplica: false }, errors: {} },
+    });
+    const report = await api.call('GET', '/health/db/report');
+    expect(report).toMatchObject({ status: 200, headers: { 'content-type': 'text/plain; charset=utf-8' } });
+    expect(report.body).toMatch(/^Database: healthy, /);
   });
 });
 

@@ -6,7 +6,6 @@ import { needs, openAccess } from '../access/route-access.ts';
 import type { Api, RouteParts } from '../api.ts';
 
 const checkTimeoutMs = 2_000;
-const slowMs = 500;
 
 const liveness = z.object({
   status: z.enum(['alive', 'stuck']),
@@ -20,12 +19,58 @@ const readiness = z.object({
   checks: z.object({ postgres: z.enum(['ok', 'unreachable']) }),
 });
 
+const pool = z.object({ size: z.number(), active: z.number(), idle: z.number(), waiting: z.number() });
+const status = z.enum(['healthy', 'degraded', 'unhealthy']);
+const reasons = z.array(z.string()).readonly();
+
 const database = z.object({
-  status: z.enum(['healthy', 'degraded', 'unhealthy']),
+  status,
   reason: z.string().nullable(),
+  connected: z.boolean(),
   responseMs: z.number().nullable(),
-  pool: z.object({ size: z.number(), active: z.number(), idle: z.number(), waiting: z.number() }),
+  pool,
+  timestamp: z.date(),
 });
+
+const bytes = z.number().nullable();
+const serverFacts = z.object({
+  version: z.string(),
+  startedAt: z.date(),
+  sizeBytes: z.number(),
+  connections: z.number(),
+  maxConnections: z.number(),
+  isReplica: z.boolean(),
+  replayLagMs: z.number().nullable(),
+  replicas: z.array(z.object({ name: z.string(), state: z.string(), lagMs: z.number().nullable() })).readonly(),
+  slots: z
+    .array(z.object({ name: z.string(), active: z.boolean(), retainedBytes: bytes, walStatus: z.string().nullable() }))
+    .readonly(),
+  runningQueries: z
+    .array(z.object({ statement: z.string(), runningMs: z.number(), application: z.string() }))
+    .readonly(),
+});
+
+const detailed = z
+  .object({
+    status,
+    reasons,
+    connected: z.boolean(),
+    responseTimeMs: z.number().nullable(),
+    details: z.object({
+      connectionPool: pool,
+      slowQueries: z.array(z.object({ statement: z.string(), durationMs: z.number(), at: z.date() })).readonly(),
+      errors: z.record(z.string(), z.number()),
+      performance: z.object({
+        queries: z.number(),
+        averageMs: z.number().nullable(),
+        p95Ms: z.number().nullable(),
+        p99Ms: z.number().nullable(),
+      }),
+      database: serverFacts.nullable(),
+    }),
+    timestamp: z.date(),
+  })
+  .meta({ id: 'DatabaseHealth' });
 
 const pingMs = async (platform: Platform): Promise<number | undefined> => {
   const startedAt = performance.now();
@@ -74,10 +119,8 @@ const addProbes = (app: Api, { platform }: RouteParts): void => {
   });
 };
 
-/** What load balancers and operators ask. */
-export const addHealthRoutes = (app: Api, parts: RouteParts): void => {
-  const { platform } = parts;
-  addProbes(app, parts);
+const addDatabase = (app: Api, { platform }: RouteParts): void => {
+  const { databaseHealth } = platform;
   app.route({
     method: 'GET',
     url: '/health/db',
@@ -88,19 +131,46 @@ export const addHealthRoutes = (app: Api, parts: RouteParts): void => {
       response: { 200: database, 503: database },
     },
     handler: async (_request, reply) => {
-      const responseMs = await pingMs(platform);
-      const pool = platform.postgres.getConnectionStatus();
-      if (responseMs === undefined) {
-        const reason = 'Postgres does not answer';
-        return reply.code(503).send({ status: 'unhealthy', reason, responseMs: null, pool });
-      }
-      const reason =
-        responseMs > slowMs
-          ? `Postgres took ${responseMs} ms to answer`
-          : pool.waiting > 0
-            ? 'requests wait for a connection'
-            : null;
-      return reply.code(200).send({ status: reason === null ? 'healthy' : 'degraded', reason, responseMs, pool });
+      const { connected, reasons: why, responseTimeMs, details, ...seen } = await databaseHealth.check();
+      return reply.code(connected ? 200 : 503).send({
+        status: seen.status,
+        reason: why.length === 0 ? null : why.join('; '),
+        connected,
+        responseMs: responseTimeMs === null ? null : Math.round(responseTimeMs),
+        pool: details.connectionPool,
+        timestamp: seen.timestamp,
+      });
     },
   });
+  app.route({
+    method: 'GET',
+    url: '/health/db/detailed',
+    config: needs('health:read'),
+    schema: {
+      tags: ['health'],
+      summary: 'The same with slow statements, errors, times, and what the server says of itself',
+      description: 'Statements are shown without values.',
+      response: { 200: detailed, 503: detailed },
+    },
+    handler: async (_request, reply) => {
+      const health = await databaseHealth.check();
+      return reply.code(health.connected ? 200 : 503).send(health);
+    },
+  });
+  app.route({
+    method: 'GET',
+    url: '/health/db/report',
+    config: needs('health:read'),
+    schema: { tags: ['health'], summary: 'The same in words', produces: ['text/plain'], response: { 200: z.string() } },
+    handler: async (_request, reply) => {
+      await databaseHealth.check();
+      return reply.type('text/plain; charset=utf-8').send(databaseHealth.generateReport());
+    },
+  });
+};
+
+/** What load balancers and operators ask. */
+export const addHealthRoutes = (app: Api, parts: RouteParts): void => {
+  addProbes(app, parts);
+  addDatabase(app, parts);
 };

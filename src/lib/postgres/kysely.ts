@@ -1,14 +1,23 @@
 import { Kysely, PostgresDialect, type PostgresPool, type PostgresPoolClient } from 'kysely';
 import type pg from 'pg';
+import type { QueryMetrics } from './query-metrics.ts';
 import type { DB } from './schema.generated.ts';
 
+const create = (pool: PostgresPool, queries: QueryMetrics): Kysely<DB> =>
+  new Kysely<DB>({
+    dialect: new PostgresDialect({ pool }),
+    log: (event) => {
+      queries.record(event.queryDurationMillis, event.query.sql);
+      if (event.level === 'error') queries.recordError(event.error);
+    },
+  }).withSchema('treadle');
+
 /** Kysely over a pool; every statement may run on another connection. */
-export const kyselyOver = (pool: pg.Pool): Kysely<DB> =>
-  new Kysely<DB>({ dialect: new PostgresDialect({ pool }) }).withSchema('treadle');
+export const kyselyOver = (pool: pg.Pool, queries: QueryMetrics): Kysely<DB> => create(pool, queries);
 
 /** Kysely on one connection whose transaction somebody else opens and ends. */
-export const kyselyOn = (client: pg.ClientBase): Kysely<DB> => {
+export const kyselyOn = (client: pg.ClientBase, queries: QueryMetrics): Kysely<DB> => {
   const connection: PostgresPoolClient = { query: client.query.bind(client), release: () => undefined };
   const pool: PostgresPool = { connect: () => Promise.resolve(connection), end: () => Promise.resolve(), options: {} };
-  return new Kysely<DB>({ dialect: new PostgresDialect({ pool }) }).withSchema('treadle');
+  return create(pool, queries);
 };

@@ -4,6 +4,7 @@ import type { Log } from '../log/create-log.ts';
 import type { Metric } from '../telemetry/metric-text.ts';
 import { kyselyOver } from './kysely.ts';
 import { connectDirect, createPool } from './pool.ts';
+import { QueryMetrics } from './query-metrics.ts';
 import type { PreparingQueryable } from './queryable.ts';
 import type { DB } from './schema.generated.ts';
 import { statementName } from './statement-name.ts';
@@ -32,6 +33,8 @@ export class Postgres implements PreparingQueryable {
   readonly db: Kysely<DB>;
   readonly pool: pg.Pool;
   readonly directUrl: string;
+  /** Of all that goes through here. */
+  readonly queries = new QueryMetrics();
   readonly #applicationName: string;
   readonly #direct: boolean;
   readonly #ownsPool: boolean;
@@ -50,24 +53,25 @@ export class Postgres implements PreparingQueryable {
     this.#prepared = this.#direct
       ? create(Math.ceil(options.poolSize / 2), { plan_cache_mode: 'force_generic_plan', enable_seqscan: 'off' })
       : this.pool;
-    this.db = kyselyOver(this.pool);
+    this.db = kyselyOver(this.pool, this.queries);
     this.directUrl = options.directUrl;
     this.#applicationName = options.applicationName;
-    this.#transactions = new TransactionRunner(this.pool);
+    this.#transactions = new TransactionRunner(this.pool, this.queries);
   }
 
   query<R extends pg.QueryResultRow>(
     text: string,
     values?: unknown[],
   ): Promise<{ rows: R[]; rowCount: number | null }> {
-    return this.pool.query<R>(text, values);
+    return this.queries.time(text, () => this.pool.query<R>(text, values));
   }
 
   queryPrepared<R extends pg.QueryResultRow>(
     text: string,
     values: unknown[] = [],
   ): Promise<{ rows: R[]; rowCount: number | null }> {
-    return this.#prepared.query<R>(this.#direct ? { name: statementName(text), text, values } : { text, values });
+    const asked = this.#direct ? { name: statementName(text), text, values } : { text, values };
+    return this.queries.time(text, () => this.#prepared.query<R>(asked));
   }
 
   /** See {@link TransactionRunner.run}. */

@@ -3,6 +3,7 @@ import type { Kysely } from 'kysely';
 import type pg from 'pg';
 import { isConflictOfTransactions, isConnectionError, toAppError } from '../errors/classify.ts';
 import { kyselyOn } from './kysely.ts';
+import type { QueryMetrics } from './query-metrics.ts';
 import type { Queryable } from './queryable.ts';
 import type { DB } from './schema.generated.ts';
 
@@ -34,15 +35,17 @@ export interface TransactionStats {
 class OpenTransaction implements Transaction {
   readonly #client: pg.PoolClient;
   readonly #depth: number;
+  readonly #queries: QueryMetrics;
   #db: Kysely<DB> | undefined;
 
-  constructor(client: pg.PoolClient, depth: number) {
+  constructor(client: pg.PoolClient, depth: number, queries: QueryMetrics) {
     this.#client = client;
     this.#depth = depth;
+    this.#queries = queries;
   }
 
   get db(): Kysely<DB> {
-    this.#db ??= kyselyOn(this.#client);
+    this.#db ??= kyselyOn(this.#client, this.#queries);
     return this.#db;
   }
 
@@ -50,14 +53,14 @@ class OpenTransaction implements Transaction {
     text: string,
     values?: unknown[],
   ): Promise<{ rows: R[]; rowCount: number | null }> {
-    return this.#client.query<R>(text, values);
+    return this.#queries.time(text, () => this.#client.query<R>(text, values));
   }
 
   async nested<T>(fn: (tx: Transaction) => Promise<T>): Promise<T> {
     const savepoint = `treadle_${this.#depth + 1}`;
     await this.#client.query(`SAVEPOINT ${savepoint}`);
     try {
-      const result = await fn(new OpenTransaction(this.#client, this.#depth + 1));
+      const result = await fn(new OpenTransaction(this.#client, this.#depth + 1, this.#queries));
       await this.#client.query(`RELEASE SAVEPOINT ${savepoint}`);
       return result;
     } catch (error) {
@@ -70,10 +73,12 @@ class OpenTransaction implements Transaction {
 /** Runs transactions on a pool and counts them by name. */
 export class TransactionRunner {
   readonly #pool: pg.Pool;
+  readonly #queries: QueryMetrics;
   readonly #stats = new Map<string, TransactionStats>();
 
-  constructor(pool: pg.Pool) {
+  constructor(pool: pg.Pool, queries: QueryMetrics) {
     this.#pool = pool;
+    this.#queries = queries;
   }
 
   /**
@@ -120,7 +125,7 @@ export class TransactionRunner {
       await client.query(
         `BEGIN ISOLATION LEVEL ${isolation}; SET LOCAL statement_timeout = ${limit}; SET LOCAL idle_in_transaction_session_timeout = ${limit}`,
       );
-      const value = await fn(new OpenTransaction(client, 0));
+      const value = await fn(new OpenTransaction(client, 0, this.#queries));
       committing = true;
       await client.query('COMMIT');
       return { ok: true, value };

@@ -7,6 +7,7 @@ import { vector } from '@electric-sql/pglite-pgvector';
 import { Pool, type QueryResultRow } from 'pg';
 import { afterAll, beforeAll } from 'vitest';
 import type { EmbeddingDatabase } from '../../../src/domain/embeddings/types.ts';
+import { QueryMetrics } from '../../../src/lib/postgres/query-metrics.ts';
 import { TransactionRunner } from '../../../src/lib/postgres/transaction.ts';
 import { useDatabase } from '../../services/database.ts';
 
@@ -36,7 +37,7 @@ const onPglite: VectorStorage = {
     beforeAll(async () => {
       lite = await migrated();
       const open = new Pool(createPgConfig(lite));
-      const transactions = new TransactionRunner(open);
+      const transactions = new TransactionRunner(open, new QueryMetrics());
       pool = open;
       database = {
         query: <R extends QueryResultRow>(text: string, values?: unknown[]) => open.query<R>(text, values),
