@@ -18,6 +18,8 @@ const homes: Record<string, readonly string[]> = {
   'pg-boss': ['src/queues/maintenance'],
   croner: ['src/queues/schedules'],
   openai: ['src/lib/openai'],
+  cockatiel: ['src/lib/resilience'],
+  'rate-limiter-flexible': ['src/lib/resilience'],
   fastify: ['src/api'],
   commander: ['src/cli'],
 };

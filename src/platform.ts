@@ -30,6 +30,9 @@ import { WorkspaceService } from './domain/workspaces/service.ts';
 import { LoopWatch } from './lib/health/loop-watch.ts';
 import type { Log } from './lib/log/create-log.ts';
 import { Postgres } from './lib/postgres/postgres.ts';
+import type { RedisAddress } from './lib/redis/connect-redis.ts';
+import { RateLimits } from './lib/resilience/rate-limits.ts';
+import { RemoteServices } from './lib/resilience/remote-services.ts';
 import { Meter } from './lib/telemetry/meter.ts';
 import { Subscription } from './lib/postgres/subscription.ts';
 import { publishContracts, type JobRegistry } from './queues/job-registry.ts';
@@ -93,8 +96,15 @@ export interface PlatformParts {
   readonly loops?: LoopWatch;
 }
 
-const createDomain = (postgres: Postgres, config: Config, log: Log) => {
-  const embeddings = new EmbeddingService(postgres, createEmbedder(config), log);
+interface DomainParts {
+  readonly postgres: Postgres;
+  readonly config: Config;
+  readonly remote: RemoteServices;
+  readonly log: Log;
+}
+
+const createDomain = ({ postgres, config, remote, log }: DomainParts) => {
+  const embeddings = new EmbeddingService(postgres, createEmbedder(config, remote), log);
   return {
     workspaces: new WorkspaceService({ postgres, log }),
     users: new UserService({ postgres, log }),
@@ -154,6 +164,15 @@ const createMeter = (postgres: Postgres, queues: QueueAdmin, log: Log): Meter =>
   return meter;
 };
 
+const createRemoteServices = (postgres: Postgres, { redis }: Config, meter: Meter, log: Log): RemoteServices => {
+  const { url, cacheUrl, tls } = redis;
+  const address: RedisAddress | undefined =
+    cacheUrl === undefined
+      ? undefined
+      : { variable: cacheUrl === url ? 'REDIS_URL' : 'REDIS_CACHE_URL', url: cacheUrl, tls };
+  return new RemoteServices({ meter, log, limits: new RateLimits({ redis: address, postgres, log }) });
+};
+
 /**
  * Builds what a process needs, once. Brings the schema up to date where `config.migrate` is `auto`, and tells the
  * database which jobs there are.
@@ -180,7 +199,8 @@ export const createPlatform = async (
   const jobs = createJobs({ postgres, registry, transports, announcements, log });
   const meter = createMeter(postgres, jobs.queues, log);
   const jobMetrics = new JobMetrics(meter, registry);
-  const domain = createDomain(postgres, config, log);
+  const remote = createRemoteServices(postgres, config, meter, log);
+  const domain = createDomain({ postgres, config, remote, log });
   return {
     config,
     log,
@@ -200,6 +220,7 @@ export const createPlatform = async (
     close: async () => {
       domain.databaseHealth.stopContinuousCheck();
       await domain.embeddings.close();
+      await remote.close();
       await announcements.close();
       await jobs.payloads.close();
       await transports.close();

@@ -1,12 +1,13 @@
 import { AppError } from '../../lib/errors/app-error.ts';
+import { retryAfterMsOf } from '../../lib/errors/retry-after.ts';
 import { approximateTokens } from './approximate-tokens.ts';
 import type { Embedder, EmbedOptions } from './embedder.ts';
 
-/** Sends one request. */
+/** Sends one request; while it must not, it throws at once. */
 export interface EmbeddingRequests {
   readonly model: string;
   readonly dimensions: number;
-  embed(texts: readonly string[], signal?: AbortSignal): Promise<readonly Float32Array[]>;
+  embed(texts: readonly string[], options: EmbedOptions): Promise<readonly Float32Array[]>;
 }
 
 export interface BatchLimits {
@@ -38,8 +39,8 @@ const isFaultOfContent = (error: unknown): boolean =>
 
 /**
  * Fills requests with the texts of all callers, one request in flight at a time: what a crash can cost is one request.
- * A text sent twice at once is requested once; a text the endpoint refuses fails alone; after a 429 every call fails at
- * once with what is left of the pause, and nothing is sent until it is over.
+ * A text sent twice at once is requested once; a text the endpoint refuses fails alone; when nothing may be sent for
+ * a while all that waits fails, and says for how long.
  */
 export class BatchingEmbedder implements Embedder {
   readonly model: string;
@@ -52,7 +53,6 @@ export class BatchingEmbedder implements Embedder {
   #waiting: Waiting[] = [];
   #timer: NodeJS.Timeout | undefined;
   #sending: Promise<void> | undefined;
-  #pausedUntil = 0;
 
   constructor(requests: EmbeddingRequests, { maxTexts = 256, maxTokens = 100_000, lingerMs = 5 }: BatchLimits = {}) {
     this.model = requests.model;
@@ -68,10 +68,12 @@ export class BatchingEmbedder implements Embedder {
     { signal, urgent = false }: EmbedOptions = {},
   ): Promise<readonly Float32Array[]> {
     if (texts.length === 0) return [];
-    this.#refuseWhilePaused();
     if (signal?.aborted || this.#closing.signal.aborted) throw interrupted(signal?.reason);
-    if (urgent) return this.#send(texts, AbortSignal.any([this.#closing.signal, ...(signal ? [signal] : [])]));
-    return this.#enqueue(texts, signal);
+    if (!urgent) return this.#enqueue(texts, signal);
+    return this.#requests.embed(texts, {
+      signal: AbortSignal.any([this.#closing.signal, ...(signal ? [signal] : [])]),
+      urgent,
+    });
   }
 
   /** Fails what waits, ends the request in flight, and returns when nothing runs any more. */
@@ -156,9 +158,10 @@ export class BatchingEmbedder implements Embedder {
   }
 
   async #deliver(batch: readonly Waiting[]): Promise<void> {
+    if (batch.length === 0) return;
     const texts = [...new Set(batch.map((waiting) => waiting.text))];
     try {
-      const vectors = await this.#send(texts, this.#closing.signal);
+      const vectors = await this.#requests.embed(texts, { signal: this.#closing.signal });
       const byText = new Map(texts.map((text, index) => [text, vectors[index]]));
       for (const { text, settle, fail } of batch) {
         const vector = byText.get(text);
@@ -172,33 +175,13 @@ export class BatchingEmbedder implements Embedder {
 
   async #divide(batch: readonly Waiting[], texts: readonly string[], error: unknown): Promise<void> {
     if (texts.length === 1 || !isFaultOfContent(error)) {
-      const failing =
-        error instanceof AppError && error.code === 'RATE_LIMITED' ? [...batch, ...this.#waiting.splice(0)] : batch;
+      const failing = retryAfterMsOf(error) === undefined ? batch : [...batch, ...this.#waiting.splice(0)];
       for (const { fail } of failing) fail(error);
       return;
     }
     const first = new Set(texts.slice(0, Math.ceil(texts.length / 2)));
     await this.#deliver(batch.filter((waiting) => first.has(waiting.text) && !waiting.gone()));
     await this.#deliver(batch.filter((waiting) => !first.has(waiting.text) && !waiting.gone()));
-  }
-
-  async #send(texts: readonly string[], signal: AbortSignal): Promise<readonly Float32Array[]> {
-    if (texts.length === 0) return [];
-    this.#refuseWhilePaused();
-    try {
-      return await this.#requests.embed(texts, signal);
-    } catch (error) {
-      if (error instanceof AppError && error.code === 'RATE_LIMITED' && 'retryAfterMs' in error.details) {
-        this.#pausedUntil = Math.max(this.#pausedUntil, Date.now() + (error.details.retryAfterMs ?? 0));
-      }
-      throw error;
-    }
-  }
-
-  #refuseWhilePaused(): void {
-    const retryAfterMs = this.#pausedUntil - Date.now();
-    if (retryAfterMs > 0)
-      throw new AppError('RATE_LIMITED', 'the embedding endpoint asked for a pause', { retryAfterMs });
   }
 }
 

@@ -13,8 +13,8 @@ export interface Embedder {
   readonly maxTextsPerCall: number;
   /**
    * One vector a text, in order, each of `dimensions` numbers.
-   * @throws AppError RATE_LIMITED (with `retryAfterMs`), EXTERNAL_SERVICE_ERROR or TIMEOUT (`retryable` says which pass),
-   * INTERRUPTED when `signal` aborts.
+   * @throws AppError RATE_LIMITED or CIRCUIT_BREAKER_OPEN (with `retryAfterMs`), EXTERNAL_SERVICE_ERROR, TIMEOUT or
+   * PERFORMANCE_ERROR (`retryable` says which pass), INTERRUPTED when `signal` aborts.
    */
   embed(texts: readonly string[], options?: EmbedOptions): Promise<readonly Float32Array[]>;
   close(): Promise<void>;

@@ -1,4 +1,5 @@
 import { AppError } from '../../lib/errors/app-error.ts';
+import { retryAfterMsOf } from '../../lib/errors/retry-after.ts';
 import { handle } from '../../queues/handle.ts';
 import { completed, OutcomeError, rateLimited } from '../../queues/outcome.ts';
 import { backfillEmbeddings, embedDocument } from './contract.ts';
@@ -7,9 +8,8 @@ const batchSize = 500;
 
 /** The endpoint's wish to be left alone costs the job no attempt. */
 const asOutcome = (error: unknown): never => {
-  if (error instanceof AppError && error.code === 'RATE_LIMITED' && 'retryAfterMs' in error.details) {
-    throw new OutcomeError(rateLimited(error.details.retryAfterMs ?? 1_000));
-  }
+  if (error instanceof AppError && error.code === 'RATE_LIMITED')
+    throw new OutcomeError(rateLimited(retryAfterMsOf(error) ?? 1_000));
   throw error;
 };
 

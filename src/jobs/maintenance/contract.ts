@@ -25,6 +25,7 @@ export const prune = defineJob({
       payloads: count,
       throttles: count,
       rateBuckets: count,
+      rateLimits: count,
     }),
   }),
   timeoutMs: 1_800_000,

@@ -14,6 +14,7 @@ export interface Pruned {
     readonly payloads: number;
     readonly throttles: number;
     readonly rateBuckets: number;
+    readonly rateLimits: number;
   };
 }
 
@@ -22,6 +23,8 @@ const onceKeysMs = 30 * dayMs;
 const scheduleFiresMs = 90 * dayMs;
 /** The longest time of a rate: a bucket that nobody took from for so long is full, as one that is not there. */
 const rateBucketsMs = dayMs;
+/** For processes whose clocks differ by less, such a window is over. */
+const rateLimitsMs = 60_000;
 const batchSize = 5_000;
 /** What a finished job takes, nearly: its large columns, and the rest of the row with its index entries. */
 const rowBytes = `(400 + pg_column_size(payload) + pg_column_size(failures) + coalesce(pg_column_size(result), 0) + coalesce(pg_column_size(error), 0))`;
@@ -197,6 +200,11 @@ export const pruneExpired = async (postgres: Postgres, retention: Retention, sig
       rateBuckets: await deleteExpired(
         postgres,
         { table: 'rate_buckets', column: 'refilled_at', ageMs: rateBucketsMs },
+        signal,
+      ),
+      rateLimits: await deleteExpired(
+        postgres,
+        { table: 'rate_limits', column: 'to_timestamp(expire / 1000.0)', ageMs: rateLimitsMs },
         signal,
       ),
     },

@@ -25,6 +25,7 @@ export const describeConfig = (config: Config): Readonly<Record<VariableName, st
     TREADLE_QUEUE_BACKEND: config.queueBackend,
     OPENAI_API_KEY: config.openai.apiKey === undefined ? undefined : '***',
     OPENAI_BASE_URL: maskUrl(config.openai.baseUrl),
+    OPENAI_REQUESTS_PER_MINUTE: config.openai.requestsPerMinute,
     TREADLE_EMBEDDING_MODEL: config.embedding.model,
     TREADLE_EMBEDDING_DIMENSIONS: config.embedding.dimensions,
     TREADLE_HOST: http.host,

@@ -30,7 +30,12 @@ export interface Config {
     };
   };
   readonly queueBackend: 'redis' | 'postgres';
-  readonly openai: { readonly apiKey: string | undefined; readonly baseUrl: string | undefined };
+  readonly openai: {
+    readonly apiKey: string | undefined;
+    readonly baseUrl: string | undefined;
+    /** Of all processes together; undefined: as many as there are. */
+    readonly requestsPerMinute: number | undefined;
+  };
   readonly embedding: { readonly model: string; readonly dimensions: number };
   readonly http: {
     readonly host: string;
@@ -107,6 +112,7 @@ const variables = z.object({
   TREADLE_QUEUE_BACKEND: optional(z.enum(['redis', 'postgres'], { message: 'must be redis or postgres' })),
   OPENAI_API_KEY: optional(z.string()),
   OPENAI_BASE_URL: optional(urlOf(['http:', 'https:'])),
+  OPENAI_REQUESTS_PER_MINUTE: optional(integer(1, 1_000_000)),
   TREADLE_EMBEDDING_MODEL: withDefault(z.string(), 'text-embedding-3-small'),
   TREADLE_EMBEDDING_DIMENSIONS: withDefault(integer(8, 4_096), 1_536),
   TREADLE_HOST: withDefault(z.string(), '127.0.0.1'),
@@ -199,7 +205,11 @@ export const loadConfig = (env: Readonly<Record<string, string | undefined>>): C
       tls: { ca: read.REDIS_CA, cert: read.REDIS_CERT, key: read.REDIS_KEY },
     },
     queueBackend: read.TREADLE_QUEUE_BACKEND ?? (read.REDIS_URL ? 'redis' : 'postgres'),
-    openai: { apiKey: read.OPENAI_API_KEY, baseUrl: read.OPENAI_BASE_URL },
+    openai: {
+      apiKey: read.OPENAI_API_KEY,
+      baseUrl: read.OPENAI_BASE_URL,
+      requestsPerMinute: read.OPENAI_REQUESTS_PER_MINUTE,
+    },
     embedding: { model: read.TREADLE_EMBEDDING_MODEL, dimensions: read.TREADLE_EMBEDDING_DIMENSIONS },
     http: {
       host: read.TREADLE_HOST,

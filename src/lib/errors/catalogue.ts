@@ -45,7 +45,11 @@ export const catalogue = {
     details: z.object({ sqlState: z.string(), host: z.string() }).partial(),
   },
   SERVICE_UNAVAILABLE: { status: 503, retryable: true, details: service.partial() },
-  CIRCUIT_BREAKER_OPEN: { status: 503, retryable: true, details: service.partial() },
+  CIRCUIT_BREAKER_OPEN: {
+    status: 503,
+    retryable: true,
+    details: service.extend({ retryAfterMs: z.number() }).partial(),
+  },
   PERFORMANCE_ERROR: {
     status: 503,
     retryable: true,

@@ -1,6 +1,7 @@
 import type OpenAI from 'openai';
 import { z } from 'zod';
 import { AppError } from '../errors/app-error.ts';
+import type { RemoteService } from '../resilience/remote-service.ts';
 import { openAiError } from './openai-error.ts';
 
 export interface EmbeddingEndpointOptions {
@@ -9,9 +10,17 @@ export interface EmbeddingEndpointOptions {
   readonly baseUrl: string | undefined;
   readonly model: string;
   readonly dimensions: number;
-  /** 30 s by default. */
-  readonly timeoutMs?: number;
+  /** All requests go through it. */
+  readonly service: RemoteService;
 }
+
+export interface EmbeddingRequestOptions {
+  readonly signal?: AbortSignal | undefined;
+  /** Somebody waits, and nobody will ask again: a failure that may pass is tried once more, in a moment. */
+  readonly urgent?: boolean | undefined;
+}
+
+const urgentRetry = { attempts: 2, initialDelayMs: 200, maxDelayMs: 250 };
 
 const endpoint = '/embeddings';
 const answer = z.object({
@@ -21,43 +30,49 @@ const answer = z.object({
 /** Only these models know the parameter; others answer with 400 to it. */
 const takesDimensions = (model: string): boolean => model.startsWith('text-embedding-3');
 
-/** One request an `embed`, none repeated: whoever calls decides what to do about a failure. */
+/** One request an `embed`; none is repeated that is not urgent: jobs are tried again as a whole. */
 export class EmbeddingEndpoint {
   readonly model: string;
   readonly dimensions: number;
   readonly #options: EmbeddingEndpointOptions;
-  readonly #timeoutMs: number;
   #client: Promise<{ readonly module: typeof OpenAI; readonly client: OpenAI }> | undefined;
 
   constructor(options: EmbeddingEndpointOptions) {
     this.model = options.model;
     this.dimensions = options.dimensions;
     this.#options = options;
-    this.#timeoutMs = options.timeoutMs ?? 30_000;
   }
 
   /**
    * One vector a text, in order.
-   * @throws AppError RATE_LIMITED, TIMEOUT, INTERRUPTED, or EXTERNAL_SERVICE_ERROR whose `retryable` says whether the
-   * same request may succeed later; an answer with another number of vectors or dimensions never will.
+   * @throws AppError of {@link RemoteService.call}, or EXTERNAL_SERVICE_ERROR whose `retryable` says whether the same
+   * request may succeed later; an answer with another number of vectors or dimensions never will.
    */
-  async embed(texts: readonly string[], signal?: AbortSignal): Promise<readonly Float32Array[]> {
+  embed(
+    texts: readonly string[],
+    { signal, urgent = false }: EmbeddingRequestOptions = {},
+  ): Promise<readonly Float32Array[]> {
+    return this.#options.service.call(
+      async (own) => this.#read(await this.#request(texts, own), texts.length),
+      urgent ? { signal, retry: urgentRetry } : { signal },
+    );
+  }
+
+  async #request(texts: readonly string[], signal: AbortSignal): Promise<unknown> {
     const { module, client } = await this.#connect();
-    let body: unknown;
     try {
-      body = await client.embeddings.create(
+      return await client.embeddings.create(
         {
           model: this.model,
           input: [...texts],
           encoding_format: 'float',
           ...(takesDimensions(this.model) ? { dimensions: this.dimensions } : {}),
         },
-        signal ? { signal } : {},
+        { signal },
       );
     } catch (error) {
-      throw openAiError(module, error, { service: 'the embedding endpoint', endpoint }, this.#timeoutMs);
+      throw openAiError(module, error, { service: 'the embedding endpoint', endpoint });
     }
-    return this.#read(body, texts.length);
   }
 
   /** The client is large: it is loaded with the first request. */
@@ -70,7 +85,6 @@ export class EmbeddingEndpoint {
         organization: null,
         project: null,
         maxRetries: 0,
-        timeout: this.#timeoutMs,
         logLevel: 'off',
       }),
     }));

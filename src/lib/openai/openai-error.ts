@@ -34,15 +34,12 @@ const statusError = (
 
 /**
  * Puts what the client throws into the catalogue: 429 is RATE_LIMITED with the pause asked for, server errors and cut
- * connections may pass, time-outs are TIMEOUT, other client errors stay. Never repeats what was sent.
+ * connections may pass, connections that take too long are TIMEOUT, other client errors stay. Never repeats what was sent.
  */
-export const openAiError = (module: OpenAiModule, error: unknown, place: Place, timeoutMs: number): AppError => {
+export const openAiError = (module: OpenAiModule, error: unknown, place: Place): AppError => {
   const { service, endpoint } = place;
-  if (error instanceof module.APIUserAbortError) {
-    return new AppError('INTERRUPTED', `the request to ${service} was interrupted`, {}, { cause: error });
-  }
   if (error instanceof module.APIConnectionTimeoutError) {
-    return new AppError('TIMEOUT', `${service} did not answer ${endpoint} in time`, { timeoutMs }, { cause: error });
+    return new AppError('TIMEOUT', `the connection to ${service} was not made in time`, {}, { cause: error });
   }
   if (error instanceof module.APIError && typeof error.status === 'number') {
     return statusError(error.status, error.headers, error, place);

@@ -487,6 +487,12 @@ export interface RateBuckets {
   tokens: number;
 }
 
+export interface RateLimits {
+  expire: number | null;
+  key: string;
+  points: number;
+}
+
 export interface Relay {
   beat_at: Timestamp | null;
   holder: string | null;
@@ -654,6 +660,7 @@ export interface DB {
   processes: Processes;
   queues: Queues;
   rate_buckets: RateBuckets;
+  rate_limits: RateLimits;
   relay: Relay;
   roles: Roles;
   schedule_fires: ScheduleFires;

@@ -1,4 +1,5 @@
 import { AppError } from '../../lib/errors/app-error.ts';
+import { retryAfterMsOf } from '../../lib/errors/retry-after.ts';
 import { OutcomeError, type Outcome } from '../../queues/outcome.ts';
 
 /** How long a handler may go on after its signal before nobody waits for it any more. */
@@ -29,7 +30,8 @@ export const outcomeAfterAbort = (outcome: Outcome, abortCause: AbortCause | und
 
 /**
  * What an attempt that threw came to. An aborted attempt ended for the cause of the abort, whatever the handler made of
- * it; of the catalogue's errors those that no repetition can mend are permanent; an unknown error is retryable.
+ * it; of the catalogue's errors those that no repetition can mend are permanent; an unknown error is retryable, one that
+ * says how long to wait after that time.
  */
 export const outcomeOfError = (error: unknown, abortCause: AbortCause | undefined, timeoutMs: number): Outcome => {
   if (error instanceof OutcomeError) return outcomeAfterAbort(error.outcome, abortCause, timeoutMs);
@@ -52,7 +54,7 @@ export const outcomeOfError = (error: unknown, abortCause: AbortCause | undefine
   }
   if (error instanceof AppError && !error.retryable && permanentCodes.has(error.code))
     return { kind: 'permanent', error };
-  return { kind: 'retryable', error, afterMs: undefined };
+  return { kind: 'retryable', error, afterMs: retryAfterMsOf(error) };
 };
 
 const permanentCodes: ReadonlySet<string> = new Set([

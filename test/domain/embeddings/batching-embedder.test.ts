@@ -3,6 +3,7 @@ import { afterAll, afterEach, beforeAll, expect, it, vi } from 'vitest';
 import { BatchingEmbedder } from '../../../src/domain/embeddings/batching-embedder.ts';
 import { EmbeddingEndpoint } from '../../../src/lib/openai/embedding-endpoint.ts';
 import { OpenAiServer } from '../../doubles/openai-server.ts';
+import { openServices } from '../../lib/resilience/open-services.ts';
 
 const server = new OpenAiServer();
 beforeAll(() => server.start());
@@ -16,6 +17,7 @@ const batching = (limits: ConstructorParameters<typeof BatchingEmbedder>[1] = {}
       baseUrl: server.baseUrl,
       model: 'text-embedding-3-small',
       dimensions: 16,
+      service: openServices().services.open({ name: 'embeddings' }),
     }),
     limits,
   );

@@ -12,6 +12,7 @@ import { loadConfig } from '../../../src/lib/config/load-config.ts';
 import { createLog } from '../../../src/lib/log/create-log.ts';
 import { EmbeddingEndpoint } from '../../../src/lib/openai/embedding-endpoint.ts';
 import { OpenAiServer } from '../../doubles/openai-server.ts';
+import { openServices } from '../../lib/resilience/open-services.ts';
 import { useDatabase } from '../../services/database.ts';
 
 const database = useDatabase();
@@ -27,6 +28,7 @@ const remote = (maxTexts = 256): Embedder =>
       baseUrl: server.baseUrl,
       model: 'text-embedding-3-small',
       dimensions: 32,
+      service: openServices().services.open({ name: 'embeddings' }),
     }),
     { maxTexts },
   );
@@ -70,7 +72,7 @@ const section = (heading: string, words: string): string =>
 const book = (...headings: readonly string[]): string =>
   headings.map((heading) => section(heading, 'Many long sentences')).join('');
 
-const embedderOf = (env: Record<string, string>): Embedder => createEmbedder(loadConfig(env));
+const embedderOf = (env: Record<string, string>): Embedder => createEmbedder(loadConfig(env), openServices().services);
 
 const dot = (x: Float32Array, y: Float32Array): number =>
   x.reduce((sum, value, index) => sum + value * (y[index] ?? 0), 0);

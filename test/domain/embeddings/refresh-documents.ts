@@ -6,6 +6,7 @@ import { KnowledgeService } from '../../../src/domain/knowledge/service.ts';
 import { loadConfig } from '../../../src/lib/config/load-config.ts';
 import { createLog } from '../../../src/lib/log/create-log.ts';
 import { Postgres } from '../../../src/lib/postgres/postgres.ts';
+import { openServices } from '../../lib/resilience/open-services.ts';
 
 const config = loadConfig(env);
 const log = createLog({ level: 'error' });
@@ -15,7 +16,7 @@ const postgres = new Postgres(
   log,
 );
 const knowledge = new KnowledgeService({ postgres, log });
-const embeddings = new EmbeddingService(postgres, createEmbedder(config), log);
+const embeddings = new EmbeddingService(postgres, createEmbedder(config, openServices().services), log);
 
 const { rows } = await postgres.query<{ id: string; workspace_id: string }>(
   'SELECT id, workspace_id FROM treadle.knowledge ORDER BY id',

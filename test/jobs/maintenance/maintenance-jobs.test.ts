@@ -91,6 +91,8 @@ test('prune drops the days past their retention whole, and keeps the younger one
     INSERT INTO treadle.throttles VALUES ('tests.old', '', 'k', now() - interval '1 second'), ('tests.new', '', 'k', now() + interval '1 hour');
     INSERT INTO treadle.rate_buckets VALUES ('default', 'tenant', 'gone', '', 0, now() - interval '25 hours'),
       ('default', 'tenant', 'here', '', 0, now() - interval '23 hours');
+    INSERT INTO treadle.rate_limits VALUES ('over', 1, (extract(epoch FROM now()) - 120) * 1000),
+      ('counting', 1, (extract(epoch FROM now()) + 120) * 1000);
     INSERT INTO treadle.payloads (job_id, payload)
       SELECT id, '{}' FROM treadle.finished_jobs WHERE finished_at < now() - interval '2 years' LIMIT 2;
     INSERT INTO treadle.payloads (job_id, payload)
@@ -112,6 +114,7 @@ test('prune drops the days past their retention whole, and keeps the younger one
       payloads: 2,
       throttles: 1,
       rateBuckets: 1,
+      rateLimits: 1,
     },
   });
   expect(await oldJobs()).toBe(young - 3);
@@ -121,6 +124,7 @@ test('prune drops the days past their retention whole, and keeps the younger one
   ]);
   expect(await database.query('SELECT key FROM treadle.idempotency_keys')).toEqual([{ key: 'new' }]);
   expect(await database.query('SELECT tenant FROM treadle.rate_buckets')).toEqual([{ tenant: 'here' }]);
+  expect(await database.query('SELECT key FROM treadle.rate_limits')).toEqual([{ key: 'counting' }]);
 });
 
 test('prune keeps finished jobs within the room they may take: whole days go first, then the oldest of today', async () => {

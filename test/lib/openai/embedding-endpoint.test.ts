@@ -1,19 +1,23 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
+import { retryAfterMsOf } from '../../../src/lib/errors/retry-after.ts';
 import { EmbeddingEndpoint } from '../../../src/lib/openai/embedding-endpoint.ts';
 import { retryAfterMs } from '../../../src/lib/openai/retry-after.ts';
 import { OpenAiServer, type Behaviour } from '../../doubles/openai-server.ts';
+import { openServices } from '../resilience/open-services.ts';
 
 const server = new OpenAiServer();
 beforeAll(() => server.start());
 afterEach(() => server.reset());
 afterAll(() => server.stop());
 
-const endpoint = (options: { readonly timeoutMs?: number; readonly apiKey?: string; readonly model?: string } = {}) =>
+const service = (timeoutMs = 30_000) => openServices().services.open({ name: 'embeddings', timeoutMs });
+const endpoint = ({ timeoutMs, ...options }: { readonly timeoutMs?: number; readonly model?: string } = {}) =>
   new EmbeddingEndpoint({
     apiKey: server.apiKey,
     baseUrl: server.baseUrl,
     model: 'text-embedding-3-small',
     dimensions: 64,
+    service: service(timeoutMs),
     ...options,
   });
 
@@ -92,15 +96,62 @@ describe('an embedding endpoint', () => {
   it('ends the request when the caller gives up', async () => {
     server.hold();
     const abort = new AbortController();
-    const asked = endpoint().embed(['alpha'], abort.signal);
+    const asked = endpoint().embed(['alpha'], { signal: abort.signal });
     await vi.waitUntil(() => server.requests.length === 1);
     abort.abort();
     await expect(asked).rejects.toMatchObject({ code: 'INTERRUPTED' });
   });
 
   it('reports a server that is not there as passing', async () => {
-    const gone = new EmbeddingEndpoint({ apiKey: 'x', baseUrl: 'http://127.0.0.1:1/v1', model: 'm', dimensions: 8 });
+    const gone = new EmbeddingEndpoint({
+      apiKey: 'x',
+      baseUrl: 'http://127.0.0.1:1/v1',
+      model: 'm',
+      dimensions: 8,
+      service: service(),
+    });
     await expect(gone.embed(['alpha'])).rejects.toMatchObject({ code: 'EXTERNAL_SERVICE_ERROR', retryable: true });
+  });
+
+  it('is left alone after five failures in a row, whoever asks', async () => {
+    server.behaveAlways({ kind: 'status', status: 503 });
+    const failing = endpoint();
+    for (let failure = 1; failure <= 5; failure += 1)
+      await expect(failing.embed(['alpha'])).rejects.toMatchObject({ code: 'EXTERNAL_SERVICE_ERROR' });
+    await expect(failing.embed(['alpha'])).rejects.toMatchObject({
+      code: 'CIRCUIT_BREAKER_OPEN',
+      details: { service: 'embeddings', retryAfterMs: expect.any(Number) },
+    });
+    expect(server.requests).toHaveLength(5);
+  });
+
+  it('is not left alone for requests that it refuses', async () => {
+    server.behaveAlways({ kind: 'status', status: 400 });
+    const refusing = endpoint();
+    for (let failure = 1; failure <= 6; failure += 1)
+      await expect(refusing.embed(['alpha'])).rejects.toMatchObject({ details: { status: 400 } });
+    server.behaveAlways();
+    await expect(refusing.embed(['alpha'])).resolves.toHaveLength(1);
+  });
+
+  it('is asked nothing until the pause is over that a 429 asks for', async () => {
+    server.behave({ kind: 'rate-limit', retryAfter: '60' });
+    const paused = endpoint();
+    await expect(paused.embed(['alpha'])).rejects.toMatchObject({ code: 'RATE_LIMITED' });
+    const error: unknown = await paused.embed(['alpha']).catch((thrown: unknown) => thrown);
+    expect(error).toMatchObject({ code: 'RATE_LIMITED' });
+    expect(retryAfterMsOf(error)).toBeGreaterThan(50_000);
+    expect(retryAfterMsOf(error)).toBeLessThanOrEqual(60_000);
+    expect(server.requests).toHaveLength(1);
+  });
+
+  it('is asked once more for what is urgent, and for nothing else', async () => {
+    server.behave({ kind: 'cut' }, { kind: 'shuffled' });
+    await expect(endpoint().embed(['alpha'], { urgent: true })).resolves.toHaveLength(1);
+    expect(server.requests).toHaveLength(2);
+    server.behaveAlways({ kind: 'status', status: 500 });
+    await expect(endpoint().embed(['alpha'], { urgent: true })).rejects.toMatchObject({ details: { status: 500 } });
+    expect(server.requests).toHaveLength(4);
   });
 
   it('repeats neither key nor text in an error', async () => {

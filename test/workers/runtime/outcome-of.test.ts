@@ -12,6 +12,11 @@ test('an unknown error is worth another attempt, one that no repetition can mend
   expect(outcomeOfError(new AppError('RATE_LIMITED', 'busy', {}), undefined, 10).kind).toBe('retryable');
 });
 
+test('an error that says how long to wait is worth another attempt after that time', () => {
+  const open = new AppError('CIRCUIT_BREAKER_OPEN', 'left alone', { service: 'embeddings', retryAfterMs: 12_000 });
+  expect(outcomeOfError(open, undefined, 10)).toEqual({ kind: 'retryable', error: open, afterMs: 12_000 });
+});
+
 test('an aborted attempt ends for the cause of its abort, whatever was thrown', () => {
   expect(outcomeOfError(error, 'cancelled', 10)).toEqual({ kind: 'cancelled' });
   expect(outcomeOfError(notFound('thing', '1'), 'shutdown', 10)).toEqual({ kind: 'interrupted' });
