@@ -71,15 +71,25 @@ it('counts lost connections of a client that has no errors of the catalogue', as
   expect(await codeOf(service.call(success))).toBe('CIRCUIT_BREAKER_OPEN');
 });
 
-it('counts neither what the service refuses, nor faults of the program, nor callers that give up', async () => {
+it('counts neither what the service refuses nor faults of the program', async () => {
   for (let time = 1; time <= 6; time += 1) {
     await codeOf(service.call(refusal));
     expect(await codeOf(service.call(() => Promise.reject(new TypeError('a mistake'))))).toBe('INTERNAL_ERROR');
+  }
+  expect(service.status.breaker).toBe('closed');
+});
+
+it('does not count callers that give up, whenever they do', async () => {
+  for (const sentBefore of [true, false, true, false, true, false]) {
     const caller = new AbortController();
     const call = codeOf(service.call(() => new Promise<never>(() => undefined), { signal: caller.signal }));
+    if (sentBefore) await vi.advanceTimersByTimeAsync(10);
     caller.abort();
     expect(await call).toBe('INTERRUPTED');
+    await vi.advanceTimersByTimeAsync(0);
+    expect(service.status.breaker).toBe('closed');
   }
+  await fail(4);
   expect(await codeOf(service.call(success))).toBe('success');
 });
 
