@@ -5,8 +5,9 @@ import { retryAfterMsOf } from '../../../src/lib/errors/retry-after.ts';
 import { createLog } from '../../../src/lib/log/create-log.ts';
 import { RateLimits, type RateLimiter } from '../../../src/lib/resilience/rate-limits.ts';
 import { useDatabase } from '../../services/database.ts';
+import { smallestAcl } from '../../services/redis-acl.ts';
 import { RedisServer } from '../../services/redis-server.ts';
-import { describeWithRedis, describeWithRedisProgram, useRedis } from '../../services/redis.ts';
+import { describeWithRedis, describeWithRedisProgram, useRedis, useRedisCluster } from '../../services/redis.ts';
 
 const database = useDatabase();
 const log = createLog({ level: 'silent' });
@@ -107,6 +108,11 @@ describeWithRedis('on Redis', () => {
     expect(ttlMs).toBeLessThanOrEqual(60_000);
     expect(await database.query(`SELECT FROM treadle.rate_limits WHERE key LIKE '%where%'`)).toEqual([]);
   });
+});
+
+describeWithRedisProgram('on a Cluster, as the user that the documentation describes', (program) => {
+  const cluster = useRedisCluster(program, smallestAcl);
+  sharedBehaviour(() => cluster.url);
 });
 
 describeWithRedisProgram('a Redis that is gone', (program) => {
