@@ -4,6 +4,7 @@ import type { JobRecord } from '../../../src/queues/ledger/job-record.ts';
 import { OpenAiServer } from '../../doubles/openai-server.ts';
 import { useTreadle } from '../../queues/use-treadle.ts';
 import { useDatabase } from '../../services/database.ts';
+import { describeWithRedis, useRedis, type TestRedis } from '../../services/redis.ts';
 
 const server = new OpenAiServer();
 beforeAll(() => server.start());
@@ -11,10 +12,11 @@ afterEach(() => server.reset());
 afterAll(() => server.stop());
 
 /** A worker that embeds by the server, and documents for it. */
-const useDocuments = (env: Readonly<Record<string, string>>) => {
+const useDocuments = (env: Readonly<Record<string, string>>, redis?: TestRedis) => {
   const database = useDatabase();
   const treadle = useTreadle({
     database,
+    ...(redis ? { redis } : {}),
     contracts: [],
     handlers: [embedDocumentHandler],
     env: {
@@ -53,7 +55,7 @@ const useDocuments = (env: Readonly<Record<string, string>>) => {
 };
 
 describe('a service that fails', () => {
-  const { treadle, write, delayed } = useDocuments({});
+  const { database, treadle, write, delayed } = useDocuments({ OPENAI_REQUESTS_PER_MINUTE: '100' });
 
   it('is left alone by jobs for as long as its breaker is open', async () => {
     server.behaveAlways({ kind: 'status', status: 503 });
@@ -66,14 +68,16 @@ describe('a service that fails', () => {
     // Its own backoff would be a second at most.
     expect(job.dueAt.getTime() - Date.now()).toBeGreaterThan(10_000);
     expect(server.requests).toHaveLength(5);
+    expect(await database.query('SELECT points FROM treadle.rate_limits')).toEqual([{ points: 5 }]);
     expect(await treadle.platform.meter.expose()).toContain(
       'treadle_remote_breaker_state{service="embeddings",state="open"} 1\n',
     );
   });
 });
 
-describe('requests a minute', () => {
-  const { database, treadle, write, delayed } = useDocuments({ OPENAI_REQUESTS_PER_MINUTE: '2' });
+describeWithRedis('requests a minute', () => {
+  const redis = useRedis();
+  const { treadle, write, delayed } = useDocuments({ OPENAI_REQUESTS_PER_MINUTE: '2' }, redis);
 
   it('beyond the limit wait for the next minute, at no cost of an attempt', async () => {
     for (const title of ['one', 'two'])
@@ -81,6 +85,6 @@ describe('requests a minute', () => {
     const job = await delayed(await write('three'));
     expect(job).toMatchObject({ attemptsMade: 0, failures: [] });
     expect(server.requests).toHaveLength(2);
-    expect(await database.query('SELECT points FROM treadle.rate_limits')).toEqual([{ points: 3 }]);
+    expect(await redis.client.get('{treadle:limits:embeddings}:embeddings')).toBe('3');
   });
 });
