@@ -5,7 +5,8 @@ import { untilAnswered } from '../app/open-app.ts';
 export const restartPostgres: ChaosCase = {
   name: 'restart-postgres',
   backends: ['redis', 'postgres'],
-  attempts: 'may-grow',
+  // A job taken just before the crash is given out once more, while its handler still runs.
+  attempts: 'may-overlap',
   makeFaults: async ({ app: { servers, platform }, random, moments }) => {
     for await (const _ of moments(3)) {
       // SIGINT is Postgres' "fast" shutdown.

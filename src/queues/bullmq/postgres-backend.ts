@@ -16,7 +16,7 @@ const poolSizes = { queues: 4, workers: 8 };
 /**
  * BullMQ's tables lie in the schema `bullmq`; what they hold can't be lost apart from the ledger, so the epoch never changes.
  * What workers take and end is not waited for until it is on disk: if the server crashes within the second after, such a job is
- * given out once more, and the ledger knows whether it has ended.
+ * given out once more, and may run while its first handler still does, as when a worker falls silent. The ledger ends it once.
  */
 export const connectBullOnPostgres = (directUrl: string, log: Log): BullConnection => {
   const open = (max: number, settings: Readonly<Record<string, string>>): SharedListenPool =>
