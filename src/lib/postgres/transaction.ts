@@ -1,7 +1,8 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Kysely } from 'kysely';
 import type pg from 'pg';
-import { isConflictOfTransactions, isConnectionError, toAppError } from '../errors/classify.ts';
+import { AppError } from '../errors/app-error.ts';
+import { codeOf, isConflictOfTransactions, isConnectionError, toAppError } from '../errors/classify.ts';
 import { kyselyOn } from './kysely.ts';
 import type { QueryMetrics } from './query-metrics.ts';
 import type { Queryable } from './queryable.ts';
@@ -13,6 +14,7 @@ export interface TransactionOptions {
   readonly isolation?: Isolation;
   /** How often the whole transaction is run again after a conflict or a connection lost before COMMIT was sent. */
   readonly maxRetries?: number;
+  /** For each run of the whole transaction, the time between its statements included: 30 s by default. */
   readonly timeoutMs?: number;
   /** Groups the statistics. */
   readonly name?: string;
@@ -64,11 +66,29 @@ class OpenTransaction implements Transaction {
       await this.#client.query(`RELEASE SAVEPOINT ${savepoint}`);
       return result;
     } catch (error) {
-      await this.#client.query(`ROLLBACK TO SAVEPOINT ${savepoint}`);
+      // Released too: else each failure in a loop would leave one behind.
+      await this.#client.query(`ROLLBACK TO SAVEPOINT ${savepoint}; RELEASE SAVEPOINT ${savepoint}`);
       throw error;
     }
   }
 }
+
+const queryCanceled = '57014';
+
+const timedOut = (timeoutMs: number, cause?: unknown): AppError =>
+  new AppError(
+    'TIMEOUT',
+    `the transaction took longer than ${timeoutMs} ms, and was rolled back`,
+    { timeoutMs },
+    { cause },
+  );
+
+const nothingCommitted = (): AppError =>
+  new AppError(
+    'DATA_CONSISTENCY_ERROR',
+    'the transaction was rolled back: one of its statements had failed, and the error was not passed on',
+    {},
+  );
 
 /** Runs transactions on a pool and counts them by name. */
 export class TransactionRunner {
@@ -83,8 +103,9 @@ export class TransactionRunner {
 
   /**
    * Runs `fn` in a transaction: commits when it returns, rolls back when it throws. Serialization failures, deadlocks
-   * and connections lost before COMMIT are run again up to `maxRetries` times (3), so `fn` may run more than once.
-   * @throws whatever `fn` throws; driver errors as AppError.
+   * and connections lost before COMMIT was sent are run again up to `maxRetries` times (3), so `fn` may run more than once.
+   * @throws whatever `fn` throws; AppError TIMEOUT when it took too long, DATA_CONSISTENCY_ERROR when a failed statement had
+   * ended the transaction although `fn` returned, and what is left of conflicts and lost connections after the retries.
    */
   async run<T>(fn: (tx: Transaction) => Promise<T>, options: TransactionOptions = {}): Promise<T> {
     const { maxRetries = 3, name = 'unnamed' } = options;
@@ -120,16 +141,24 @@ export class TransactionRunner {
     }
     let committing = false;
     let broken: Error | undefined;
+    const limit = Math.max(1, Math.ceil(timeoutMs));
+    const deadline = performance.now() + limit;
     try {
-      const limit = Math.max(1, Math.ceil(timeoutMs));
       await client.query(
         `BEGIN ISOLATION LEVEL ${isolation}; SET LOCAL statement_timeout = ${limit}; SET LOCAL idle_in_transaction_session_timeout = ${limit}`,
       );
       const value = await fn(new OpenTransaction(client, 0, this.#queries));
+      if (performance.now() >= deadline) throw timedOut(limit);
       committing = true;
-      await client.query('COMMIT');
+      // In a transaction that a failed statement has ended COMMIT is no error, and does what it says here.
+      const { command } = await client.query('COMMIT');
+      if (command === 'ROLLBACK') throw nothingCommitted();
       return { ok: true, value };
-    } catch (error) {
+    } catch (thrown) {
+      const late = !committing && performance.now() >= deadline;
+      // The server ends a connection that is idle for too long, which looks like any other loss.
+      const ended = codeOf(thrown) === queryCanceled || isConnectionError(thrown);
+      const error = late && ended ? timedOut(limit, thrown) : thrown;
       const mayRunAgain = isConflictOfTransactions(error) || (!committing && isConnectionError(error));
       // A client whose ROLLBACK fails holds an unknown transaction: it must not go back into the pool.
       broken = await client.query('ROLLBACK').then(
