@@ -16,6 +16,9 @@ import { createLimitStore, type LimitStore } from './queues/limits/limit-store.t
 import { checkSchema, migrateAll } from './queues/migrations/migrate-all.ts';
 import { createScheduleStore } from './queues/schedules/schedule-store.ts';
 import type { Config } from './lib/config/load-config.ts';
+import type { SagaDefinition } from './domain/sagas/define-saga.ts';
+import { isSagaDefinition } from './domain/sagas/is-saga-definition.ts';
+import { SagaService } from './domain/sagas/service.ts';
 import { KnowledgeService } from './domain/knowledge/service.ts';
 import { createEmbedder } from './domain/embeddings/create-embedder.ts';
 import { EmbeddingService } from './domain/embeddings/embedding-service.ts';
@@ -27,6 +30,7 @@ import { LinkRepository } from './domain/nodes/link-repository.ts';
 import { NodeQueries } from './domain/nodes/node-queries.ts';
 import { UnifiedNodeService } from './domain/nodes/unified-node-service.ts';
 import { WorkspaceService } from './domain/workspaces/service.ts';
+import { runSaga } from './jobs/sagas/contract.ts';
 import { LoopWatch } from './lib/health/loop-watch.ts';
 import type { Log } from './lib/log/create-log.ts';
 import { Postgres } from './lib/postgres/postgres.ts';
@@ -72,6 +76,7 @@ export interface Platform {
   readonly nodes: UnifiedNodeService;
   readonly nodeLinks: LinkRepository;
   readonly nodeQueries: NodeQueries;
+  readonly sagas: SagaService;
   /** The loops of this process, for /health/live. */
   readonly loops: LoopWatch;
   /** The metrics of this process, for /metrics. */
@@ -92,6 +97,7 @@ export interface Platform {
 export interface PlatformParts {
   readonly contracts?: readonly JobContract[];
   readonly queues?: readonly QueueDefinition[];
+  readonly sagas?: readonly SagaDefinition[];
   /** Given by tests that move its clock. */
   readonly loops?: LoopWatch;
 }
@@ -117,6 +123,23 @@ const createDomain = ({ postgres, config, remote, log }: DomainParts) => {
     search: new SearchService({ backend: new PostgresSearch(postgres), embedder: embeddings, log }),
   };
 };
+
+/** A saga and its job are written in one transaction. */
+const createSagas = (
+  postgres: Postgres,
+  enqueuer: Enqueuer,
+  { sagas = [] }: PlatformParts,
+  app: AppJobs,
+): SagaService =>
+  new SagaService({
+    postgres,
+    definitions: [...sagas, ...app.sagas.filter(isSagaDefinition)],
+    enqueue: async (tx, { sagaId, sagaName, workspaceId, attempts, timeoutMs }) => {
+      const payload = { sagaId, ...(workspaceId === null ? {} : { workspaceId }) };
+      const { id } = await enqueuer.enqueue(runSaga, payload, { tx, tags: [sagaName], attempts, timeoutMs });
+      return id;
+    },
+  });
 
 const openReconciler = async ({
   transports,
@@ -201,6 +224,7 @@ export const createPlatform = async (
   const jobMetrics = new JobMetrics(meter, registry);
   const remote = createRemoteServices(postgres, config, meter, log);
   const domain = createDomain({ postgres, config, remote, log });
+  const enqueuer = observeEnqueuer(jobs.enqueuer, jobMetrics);
   return {
     config,
     log,
@@ -211,8 +235,9 @@ export const createPlatform = async (
     transports,
     processId: `${os.hostname()}:${process.pid}:${randomBytes(3).toString('hex')}`,
     ...jobs,
-    enqueuer: observeEnqueuer(jobs.enqueuer, jobMetrics),
+    enqueuer,
     ...domain,
+    sagas: createSagas(postgres, enqueuer, parts, app),
     loops,
     meter,
     jobMetrics,

@@ -14,6 +14,7 @@ export const loadJobs = (config: Config): Promise<AppJobs> =>
     handlers: [],
     queues: builtInQueues,
     schedules: builtInSchedules,
+    sagas: [],
   });
 
 /** Treadle's own contracts and queues, and the given ones, with the keys of the configuration. */

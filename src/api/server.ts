@@ -36,6 +36,7 @@ import { addLimitRoutes } from './routes/limits.ts';
 import { addLinkRoutes } from './routes/links.ts';
 import { addNodeRoutes } from './routes/nodes.ts';
 import { addQueueRoutes } from './routes/queues.ts';
+import { addSagaRoutes } from './routes/sagas.ts';
 import { addScheduleRoutes } from './routes/schedules.ts';
 import { addSearchRoutes } from './routes/search.ts';
 import { addTagAndCollectionRoutes } from './routes/tags-and-collections.ts';
@@ -137,6 +138,7 @@ const addRoutes = (app: Api, parts: RouteParts): void => {
   addLimitRoutes(app, parts);
   addDeadLetterRoutes(app, parts);
   addScheduleRoutes(app, parts);
+  addSagaRoutes(app, parts);
   addWorkspaceRoutes(app, parts);
   addKnowledgeRoutes(app, parts);
   addTagAndCollectionRoutes(app, parts);

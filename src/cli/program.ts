@@ -13,6 +13,7 @@ import { addKeys } from './commands/keys.ts';
 import { addMigrate } from './commands/migrate.ts';
 import { addNodes } from './commands/nodes.ts';
 import { addQueues } from './commands/queues.ts';
+import { addSagas } from './commands/sagas.ts';
 import { addSchedules } from './commands/schedules.ts';
 import { addSearch } from './commands/search.ts';
 import { addSeed } from './commands/seed.ts';
@@ -71,7 +72,7 @@ export const createProgram = (run: RunCommand, serve: RunServer, json: boolean):
   program.commandsGroup('Documents:');
   for (const add of [addImport, addSearch, addNodes]) add(program, run, serve);
   program.commandsGroup('Jobs:');
-  for (const add of [addEnqueue, addJobs, addDeadLetters, addSchedules, addQueues]) add(program, run, serve);
+  for (const add of [addEnqueue, addJobs, addDeadLetters, addSchedules, addSagas, addQueues]) add(program, run, serve);
   program.commandsGroup('Look after it:');
   addHealth(program, run, serve);
   if (!json) showUsage(program, []);

@@ -2,6 +2,7 @@ import type { JobContract } from '../queues/define-job.ts';
 import type { JobHandler } from '../queues/handle.ts';
 import { backfillEmbeddings, embedDocument } from './embeddings/contract.ts';
 import { prune, reconcile, redrive, rotateEncryption, seed } from './maintenance/contract.ts';
+import { runSaga } from './sagas/contract.ts';
 
 /** The contracts of the jobs that Treadle brings. */
 export const builtInContracts: readonly JobContract[] = [
@@ -12,12 +13,14 @@ export const builtInContracts: readonly JobContract[] = [
   redrive,
   reconcile,
   rotateEncryption,
+  runSaga,
 ];
 
 /** Their handlers, loaded by workers only. */
 export const loadBuiltInHandlers = async (): Promise<readonly JobHandler[]> => {
   const embeddings = await import('./embeddings/handler.ts');
   const maintenance = await import('./maintenance/handler.ts');
+  const sagas = await import('./sagas/handler.ts');
   return [
     embeddings.embedDocumentHandler,
     embeddings.backfillEmbeddingsHandler,
@@ -26,5 +29,6 @@ export const loadBuiltInHandlers = async (): Promise<readonly JobHandler[]> => {
     maintenance.redriveHandler,
     maintenance.reconcileHandler,
     maintenance.rotateEncryptionHandler,
+    sagas.runSagaHandler,
   ];
 };

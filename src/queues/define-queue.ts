@@ -40,5 +40,6 @@ export const defineQueue = (queue: Pick<QueueDefinition, 'name'> & Partial<Queue
 export const builtInQueues: readonly QueueDefinition[] = [
   defineQueue({ name: 'default' }),
   defineQueue({ name: 'embeddings', concurrency: 16 }),
+  defineQueue({ name: 'sagas' }),
   defineQueue({ name: 'maintenance', transport: 'pg-boss', concurrency: 2 }),
 ];

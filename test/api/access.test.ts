@@ -116,6 +116,7 @@ describe('with keys', () => {
     ['jobs:read', 'GET', '/v1/jobs'],
     ['jobs:read', 'GET', '/v1/queues'],
     ['schedules:read', 'GET', '/v1/schedules'],
+    ['sagas:read', 'GET', '/v1/sagas'],
     ['workspaces:read', 'GET', '/v1/workspaces'],
     ['health:read', 'GET', '/health/db'],
     ['jobs:read', 'GET', '/board/api/queues'],

@@ -28,6 +28,7 @@ describe('keys bound to a workspace', () => {
     'GET /v1/queues',
     'GET /v1/dead-letters',
     'GET /v1/schedules',
+    'GET /v1/sagas',
     'GET /health/db',
     'GET /board/api/queues',
     'GET /metrics',

@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { afterAll, beforeAll } from 'vitest';
 import { z } from 'zod';
 import { createServer, type Server, type ServerOptions } from '../../src/api/server.ts';
+import { defineSaga } from '../../src/domain/sagas/define-saga.ts';
 import { loadConfig } from '../../src/lib/config/load-config.ts';
 import { createLog } from '../../src/lib/log/create-log.ts';
 import { createPlatform, type Platform } from '../../src/platform.ts';
@@ -72,6 +73,16 @@ export interface TestApi {
   until<T>(look: () => Promise<T | undefined | false>): Promise<T>;
 }
 
+/** Its worker would do something, if there were one. */
+const greetTwice = defineSaga({
+  name: 'app.greet-twice',
+  input: z.object({ to: z.string().min(1).max(20), times: z.int().min(1).default(1) }),
+  steps: [
+    { name: 'first', execute: () => Promise.resolve('hello') },
+    { name: 'second', transactional: true, execute: () => Promise.resolve(null) },
+  ],
+});
+
 export interface UseApiOptions extends ServerOptions {
   readonly env?: Readonly<Record<string, string>>;
 }
@@ -105,7 +116,7 @@ export const useApi = ({ env = {}, ...options }: UseApiOptions = {}): TestApi =>
       config,
       createLog({ level: 'silent' }),
       { url, directUrl: url, embedded: false, close: leaveOpen },
-      { contracts: [greet, signUp, warm] },
+      { contracts: [greet, signUp, warm], sagas: [greetTwice] },
     );
     server = await createServer(platform, options);
   });

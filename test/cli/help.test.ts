@@ -18,7 +18,7 @@ describe('help', () => {
     expect([exitCode, stderr]).toEqual([0, '']);
     const names = stdout.match(/(?<=^ {2})[a-z][a-z-]+(?= )/gm);
     expect(names?.join(' ')).toBe(
-      'dev start check migrate seed keys import search enqueue jobs dead-letters schedules queues health help',
+      'dev start check migrate seed keys import search nodes enqueue jobs dead-letters schedules sagas queues health help',
     );
   });
 
@@ -38,11 +38,14 @@ describe('help', () => {
 });
 
 describe('a group of commands', () => {
-  it.each(['jobs', 'dead-letters', 'schedules', 'queues', 'keys', 'migrate'])('%s lists them', async (group) => {
-    const { exitCode, stdout, stderr } = await runTreadle([group]);
-    expect([exitCode, stderr]).toEqual([0, '']);
-    expect(stdout).toMatch(new RegExp(`^Usage: treadle ${group}[\\s\\S]*Commands:`));
-  });
+  it.each(['jobs', 'dead-letters', 'schedules', 'sagas', 'queues', 'keys', 'migrate'])(
+    '%s lists them',
+    async (group) => {
+      const { exitCode, stdout, stderr } = await runTreadle([group]);
+      expect([exitCode, stderr]).toEqual([0, '']);
+      expect(stdout).toMatch(new RegExp(`^Usage: treadle ${group}[\\s\\S]*Commands:`));
+    },
+  );
 });
 
 describe('wrong arguments', () => {
@@ -73,6 +76,8 @@ describe('wrong arguments', () => {
       ['schedules', 'put', 'x', '--job', 'x', '--every', '5', '--at', 'y'],
       /'--every <seconds>' cannot be used with .*'--at/,
     ],
+    [['sagas', 'list', '--state', 'dead'], /Allowed choices are running, completed/],
+    [['sagas', 'start', 'orders.place', '[1]'], /JSON object/],
     [['start'], /missing required argument 'role'/],
     [['start', 'cook'], /Allowed choices are api, worker, scheduler/],
     [['search', 'x', '--workspace', 'w', '--mode', 'psychic'], /keyword, semantic, hybrid/],

@@ -9,6 +9,7 @@ import type { AnyHandler } from '../../src/queues/handle.ts';
 import { startScheduler } from '../../src/workers/scheduler.ts';
 import { startWorker } from '../../src/workers/worker.ts';
 import type { RunningRole } from '../../src/workers/running-role.ts';
+import type { SagaDefinition } from '../../src/domain/sagas/define-saga.ts';
 import type { TestDatabase } from '../services/database.ts';
 import type { TestRedis } from '../services/redis.ts';
 
@@ -19,6 +20,7 @@ export interface TreadleOptions {
   readonly contracts: readonly JobContract[];
   readonly queues?: readonly QueueDefinition[];
   readonly handlers: readonly AnyHandler[];
+  readonly sagas?: readonly SagaDefinition[];
   readonly env?: Readonly<Record<string, string>>;
   readonly loops?: LoopWatch;
 }
@@ -53,6 +55,7 @@ export const useTreadle = (options: TreadleOptions): TestTreadle => {
     platform = await createPlatform(config, log, database, {
       contracts: options.contracts,
       queues: options.queues ?? [],
+      sagas: options.sagas ?? [],
       ...(options.loops ? { loops: options.loops } : {}),
     });
     scheduler = await startScheduler(platform, { schedules: [] });

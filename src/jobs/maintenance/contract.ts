@@ -26,6 +26,7 @@ export const prune = defineJob({
       throttles: count,
       rateBuckets: count,
       rateLimits: count,
+      sagas: count,
     }),
   }),
   timeoutMs: 1_800_000,

@@ -15,6 +15,7 @@ export interface Pruned {
     readonly throttles: number;
     readonly rateBuckets: number;
     readonly rateLimits: number;
+    readonly sagas: number;
   };
 }
 
@@ -91,6 +92,21 @@ const oldestBeyond = async (postgres: Postgres, kind: Kind, maxBytes: number): P
     [`treadle.finished_jobs_${kind}`, maxBytes],
   );
   return rows.map(({ name }) => name);
+};
+
+/** Sagas that have ended go when their jobs do. */
+const deleteSagas = async (postgres: Postgres, retention: Retention, signal: AbortSignal): Promise<number> => {
+  for (let deleted = 0; ;) {
+    signal.throwIfAborted();
+    const { rowCount } = await postgres.query(
+      `DELETE FROM treadle.sagas WHERE id = ANY (ARRAY(
+         SELECT id FROM treadle.sagas
+         WHERE finished_at < now() - make_interval(secs => CASE state WHEN 'failed' THEN $2::float8 ELSE $1::float8 END) LIMIT ${batchSize}))`,
+      [retention.completedMs / 1_000, retention.deadMs / 1_000],
+    );
+    deleted += rowCount ?? 0;
+    if ((rowCount ?? 0) < batchSize) return deleted;
+  }
 };
 
 /** Large payloads go with their jobs. */
@@ -207,6 +223,7 @@ export const pruneExpired = async (postgres: Postgres, retention: Retention, sig
         { table: 'rate_limits', column: 'to_timestamp(expire / 1000.0)', ageMs: rateLimitsMs },
         signal,
       ),
+      sagas: await deleteSagas(postgres, retention, signal),
     },
   };
 };

@@ -93,6 +93,21 @@ export const isConflictOfTransactions = (error: unknown): boolean => {
   return code === '40001' || code === '40P01';
 };
 
+const permanentCodes: ReadonlySet<string> = new Set([
+  'VALIDATION_ERROR',
+  'UNAUTHENTICATED',
+  'FORBIDDEN',
+  'NOT_FOUND',
+  'PAYLOAD_TOO_LARGE',
+  'UNSUPPORTED_MEDIA_TYPE',
+  'CONFIGURATION_ERROR',
+  'EXTERNAL_SERVICE_ERROR',
+]);
+
+/** True for an error of the catalogue that no repetition of the work can mend. An unknown error may pass. */
+export const isPermanent = (error: unknown): boolean =>
+  error instanceof AppError && !error.retryable && permanentCodes.has(error.code);
+
 const stringField = (error: unknown, field: string): string | undefined =>
   isObject(error) && typeof error[field] === 'string' ? error[field] : undefined;
 

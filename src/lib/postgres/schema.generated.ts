@@ -511,6 +511,37 @@ export interface Roles {
   workspace_id: string;
 }
 
+export interface Sagas {
+  created_at: Generated<Timestamp>;
+  current_step: string | null;
+  error: Json | null;
+  fence: Generated<number>;
+  finished_at: Timestamp | null;
+  id: Generated<string>;
+  input: Json;
+  job_id: string;
+  name: string;
+  state: Generated<string>;
+  updated_at: Generated<Timestamp>;
+  workspace_id: string | null;
+}
+
+export interface SagaSteps {
+  attempts: Generated<number>;
+  compensated_at: Timestamp | null;
+  compensation_attempts: Generated<number>;
+  compensation_error: Json | null;
+  error: Json | null;
+  finished_at: Timestamp | null;
+  name: string;
+  position: number;
+  result: Json | null;
+  saga_id: string;
+  started_at: Timestamp | null;
+  state: Generated<string>;
+  transactional: boolean;
+}
+
 export interface ScheduleFires {
   by_hand: Generated<boolean>;
   created_at: Generated<Timestamp>;
@@ -663,6 +694,8 @@ export interface DB {
   rate_limits: RateLimits;
   relay: Relay;
   roles: Roles;
+  saga_steps: SagaSteps;
+  sagas: Sagas;
   schedule_fires: ScheduleFires;
   schedules: Schedules;
   search_documents: SearchDocuments;

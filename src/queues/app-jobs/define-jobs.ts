@@ -5,12 +5,19 @@ import type { QueueDefinition } from '../define-queue.ts';
 import type { BuiltInSchedule } from '../define-schedule.ts';
 import type { AnyHandler } from '../handle.ts';
 
+/** What is known here of a saga, which the domain runs. */
+export interface AppSaga {
+  readonly name: string;
+  readonly steps: readonly { readonly name: string }[];
+}
+
 /** What a module of TREADLE_JOBS brings. */
 export interface AppJobs {
   readonly contracts: readonly JobContract[];
   readonly handlers: readonly AnyHandler[];
   readonly queues: readonly QueueDefinition[];
   readonly schedules: readonly BuiltInSchedule[];
+  readonly sagas: readonly AppSaga[];
 }
 
 const isFunction = (value: unknown): boolean => typeof value === 'function';
@@ -38,6 +45,12 @@ const queueShape = z.looseObject({
   lockMs: z.number(),
 });
 const scheduleShape = z.looseObject({ name: z.string(), jobName: z.string() });
+const sagaShape = z.looseObject({
+  name: z.string(),
+  input: z.custom(isSchema),
+  steps: z.array(z.looseObject({ name: z.string(), execute: z.custom(isFunction), attempts: z.number() })),
+  backoff: z.looseObject({ delayMs: z.number() }),
+});
 
 /** Each entry as it is, functions and all, where it has the shape. */
 const listOf = <T>(shape: z.ZodType, message: string) =>
@@ -48,11 +61,12 @@ const definition = z.strictObject({
   handlers: listOf<AnyHandler>(handlerShape, 'is not what handle() or handleBatch() answers'),
   queues: listOf<QueueDefinition>(queueShape, 'is not what defineQueue() answers'),
   schedules: listOf<BuiltInSchedule>(scheduleShape, 'is not what defineSchedule() answers'),
+  sagas: listOf<AppSaga>(sagaShape, 'is not what defineSaga() answers'),
 });
 
 /**
  * The jobs of an app, to be the default export of a module that TREADLE_JOBS names: its handlers, with their contracts;
- * contracts whose handlers are elsewhere; queues and schedules of its own. Every process loads the module, so what only
+ * contracts whose handlers are elsewhere; queues, schedules and sagas of its own. Every process loads the module, so what only
  * the work needs and takes long to load is imported where a handler uses it.
  * @throws AppError VALIDATION_ERROR naming each entry that is not what it should be.
  */

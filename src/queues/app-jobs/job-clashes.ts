@@ -96,6 +96,11 @@ export const clashesOf = (modules: readonly JobModule[], builtIn: AppJobs): read
     (jobs) => jobs.schedules,
     (schedule) => schedule.name,
   );
+  const sagas = entriesOf(
+    modules,
+    (jobs) => jobs.sagas,
+    (saga) => saga.name,
+  );
   const defined = new Set([...builtIn.queues, ...queues].map(({ name }) => name));
   const known = new Map([...builtIn.contracts, ...contracts.map(({ value }) => value)].map((job) => [job.name, job]));
   return [
@@ -110,5 +115,6 @@ export const clashesOf = (modules: readonly JobModule[], builtIn: AppJobs): read
       })),
     ...nameFaults('the schedule', schedules, builtIn.schedules),
     ...scheduleFaults(schedules, known),
+    ...nameFaults('the saga', sagas, builtIn.sagas),
   ];
 };

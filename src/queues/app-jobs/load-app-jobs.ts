@@ -43,11 +43,11 @@ const loadModule = async (name: string, folder: string): Promise<JobModule> => {
       error,
     );
   }
-  return refuse([{ module: name, message: 'brings no contracts, handlers, queues or schedules' }]);
+  return refuse([{ module: name, message: 'brings no contracts, handlers, queues, schedules or sagas' }]);
 };
 
 /**
- * The jobs, queues and schedules of the modules that TREADLE_JOBS names: paths and package names as seen from the working
+ * The jobs, queues, schedules and sagas of the modules that TREADLE_JOBS names: paths and package names as seen from the working
  * directory. `builtIn` is what Treadle brings itself, which they must not redefine.
  * @throws AppError CONFIGURATION_ERROR naming the variable, the module and what is wrong with it.
  */
@@ -62,5 +62,6 @@ export const loadAppJobs = async (names: readonly string[], builtIn: AppJobs): P
     handlers: all.flatMap((jobs) => jobs.handlers),
     queues: [...new Set(all.flatMap((jobs) => jobs.queues))],
     schedules: [...new Set(all.flatMap((jobs) => jobs.schedules))],
+    sagas: [...new Set(all.flatMap((jobs) => jobs.sagas))],
   };
 };

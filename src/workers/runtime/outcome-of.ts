@@ -1,4 +1,5 @@
 import { AppError } from '../../lib/errors/app-error.ts';
+import { isPermanent } from '../../lib/errors/classify.ts';
 import { retryAfterMsOf } from '../../lib/errors/retry-after.ts';
 import { OutcomeError, type Outcome } from '../../queues/outcome.ts';
 
@@ -52,18 +53,6 @@ export const outcomeOfError = (error: unknown, abortCause: AbortCause | undefine
     default:
       abortCause satisfies never;
   }
-  if (error instanceof AppError && !error.retryable && permanentCodes.has(error.code))
-    return { kind: 'permanent', error };
+  if (isPermanent(error)) return { kind: 'permanent', error };
   return { kind: 'retryable', error, afterMs: retryAfterMsOf(error) };
 };
-
-const permanentCodes: ReadonlySet<string> = new Set([
-  'VALIDATION_ERROR',
-  'UNAUTHENTICATED',
-  'FORBIDDEN',
-  'NOT_FOUND',
-  'PAYLOAD_TOO_LARGE',
-  'UNSUPPORTED_MEDIA_TYPE',
-  'CONFIGURATION_ERROR',
-  'EXTERNAL_SERVICE_ERROR',
-]);

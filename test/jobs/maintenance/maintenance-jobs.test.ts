@@ -93,6 +93,12 @@ test('prune drops the days past their retention whole, and keeps the younger one
       ('default', 'tenant', 'here', '', 0, now() - interval '23 hours');
     INSERT INTO treadle.rate_limits VALUES ('over', 1, (extract(epoch FROM now()) - 120) * 1000),
       ('counting', 1, (extract(epoch FROM now()) + 120) * 1000);
+    INSERT INTO treadle.sagas (name, input, state, job_id, error, finished_at) VALUES
+      ('tests.old', '{}', 'completed', gen_random_uuid(), NULL, now() - interval '8 days'),
+      ('tests.old', '{}', 'failed', gen_random_uuid(), '{}', now() - interval '31 days'),
+      ('tests.new', '{}', 'compensated', gen_random_uuid(), '{}', now() - interval '6 days'),
+      ('tests.new', '{}', 'failed', gen_random_uuid(), '{}', now() - interval '8 days'),
+      ('tests.new', '{}', 'running', gen_random_uuid(), NULL, NULL);
     INSERT INTO treadle.payloads (job_id, payload)
       SELECT id, '{}' FROM treadle.finished_jobs WHERE finished_at < now() - interval '2 years' LIMIT 2;
     INSERT INTO treadle.payloads (job_id, payload)
@@ -115,10 +121,13 @@ test('prune drops the days past their retention whole, and keeps the younger one
       throttles: 1,
       rateBuckets: 1,
       rateLimits: 1,
+      sagas: 2,
     },
   });
   expect(await oldJobs()).toBe(young - 3);
   expect(await database.query('SELECT key FROM treadle.once_keys')).toEqual([{ key: 'new' }]);
+  expect(await database.query(`SELECT FROM treadle.sagas WHERE name = 'tests.old'`)).toEqual([]);
+  expect(await database.query(`SELECT FROM treadle.sagas WHERE name = 'tests.new'`)).toHaveLength(3);
   expect(await database.query(`SELECT type FROM treadle.events WHERE type LIKE 'tests.%'`)).toEqual([
     { type: 'tests.new' },
   ]);

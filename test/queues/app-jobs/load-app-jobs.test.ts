@@ -7,8 +7,9 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
 const treadle = new URL('../../../src/treadle.ts', import.meta.url).href;
 const zod = import.meta.resolve('zod');
-const head = `import { completed, defineJob, defineJobs, defineQueue, handle } from '${treadle}'; import { z } from '${zod}';
+const head = `import { completed, defineJob, defineJobs, defineQueue, defineSaga, handle } from '${treadle}'; import { z } from '${zod}';
 const job = (name, queue = 'default') => defineJob({ name, queue, payload: z.object({}) });
+const saga = (name) => defineSaga({ name, input: z.object({}), steps: [{ name: 'only', execute: async () => null }] });
 const work = (contract) => handle(contract, async () => completed(null));\n`;
 
 /** What each module is, and what is said of it; the text after the variable and the module's name. */
@@ -18,7 +19,7 @@ const refused: Readonly<Record<string, readonly [source: string, message: string
   './throws.ts': ['\nthrow new Error("no key was given");', 'throws while it loads: no key was given (throws.ts:2)'],
   './throws-text.ts': ['throw "no";', 'throws something that is not an Error while it loads'],
   './needs-more.ts': ['import "a-package-nobody-has";', /^Cannot find package 'a-package-nobody-has'/],
-  './empty.ts': ['', 'brings no contracts, handlers, queues or schedules'],
+  './empty.ts': ['', 'brings no contracts, handlers, queues, schedules or sagas'],
   './named.ts': [
     'export const jobs = {}, queue = 1;',
     'has no default export (it exports jobs, queue): write export default defineJobs({ handlers: [...] })',
@@ -72,6 +73,18 @@ const refused: Readonly<Record<string, readonly [source: string, message: string
     `${head}export default defineJobs({ contracts: [job('a.b')], schedules: [{ name: 'maintenance.prune', jobName: 'a.b', cron: '0 2 * * *', timeZone: 'UTC' }] });`,
     "the schedule maintenance.prune is one of Treadle's own: choose another name",
   ],
+  './plain-saga.ts': [
+    "export default { sagas: [{ name: 'orders.place', steps: [] }] };",
+    'the default export is not what defineJobs() answers: the jobs: sagas[0]: is not what defineSaga() answers',
+  ],
+  './bad-saga.ts': [
+    `${head}export default defineJobs({ sagas: [saga('Place Order')] });`,
+    /^throws while it loads: the saga "Place Order": name: must be lower case words/,
+  ],
+  './same-saga.ts': [
+    `${head}export default defineJobs({ sagas: [saga('orders.place'), saga('orders.place')] });`,
+    'the saga orders.place is defined twice',
+  ],
   './no-such-file.ts': ['-', /^there is no file .*no-such-file\.ts$/],
   '.': ['-', 'is not a file: name the module in it'],
   'no-such-package/jobs': ['-', /^Cannot find package 'no-such-package'/],
@@ -85,6 +98,7 @@ const accepted: Readonly<Record<string, string>> = {
   'handles.ts': `${head}import { contract } from './shared.ts'; export default defineJobs({ handlers: [work(contract)],
     schedules: [{ name: 'app.nightly', jobName: 'app.shared', cron: '0 2 * * *', timeZone: 'UTC' }] });`,
   'again.ts': `${head}export default defineJobs({ contracts: [job('app.shared')] });`,
+  'sagas.ts': `${head}export default defineJobs({ sagas: [saga('orders.place')] });`,
   'plain.cjs': `Object.defineProperty(exports, '__esModule', { value: true }); exports.default = { queues: [{ name: 'mail', transport: 'bullmq', concurrency: 1, lockMs: 5000 }] };`,
   'node_modules/@acme/jobs/package.json': '{ "type": "module", "exports": { "./mail": { "import": "./mail.js" } } }',
   'node_modules/@acme/jobs/mail.js': shared,
@@ -133,14 +147,15 @@ describe('a module of TREADLE_JOBS', () => {
   });
 
   it('is found by its path or the name of its package, and may bring contracts that another one handles', async () => {
-    const values = ['./shared.ts', './shared.ts, handles.ts', '@acme/jobs/mail', './plain.cjs', ''];
-    const mail = { contracts: ['app.shared'], handlers: [], queues: ['mail'], schedules: [] };
-    const none = { contracts: [], handlers: [], queues: [], schedules: [] };
+    const values = ['./shared.ts', './shared.ts, handles.ts', '@acme/jobs/mail', './plain.cjs', './sagas.ts', ''];
+    const mail = { contracts: ['app.shared'], handlers: [], queues: ['mail'], schedules: [], sagas: [] };
+    const none = { contracts: [], handlers: [], queues: [], schedules: [], sagas: [] };
     expect(await loadEach(values)).toEqual([
       mail,
       { ...mail, handlers: ['app.shared'], schedules: ['app.nightly'] },
       mail,
       { ...none, queues: ['mail'] },
+      { ...none, sagas: ['orders.place'] },
       none,
     ]);
   });

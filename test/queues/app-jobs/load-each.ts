@@ -9,10 +9,12 @@ const names = z.array(z.object({ name: z.string() })).transform((list) => list.m
 
 for (const text of process.argv.slice(2)) {
   try {
-    const { contracts, handlers, queues, schedules } = await loadJobs(loadConfig({ TREADLE_JOBS: text }));
+    const { contracts, handlers, queues, schedules, sagas } = await loadJobs(loadConfig({ TREADLE_JOBS: text }));
     const handled = handlers.map(({ contract }) => contract);
-    const [jobs, work, lines, times] = [contracts, handled, queues, schedules].map((list) => names.parse(list));
-    console.log(JSON.stringify({ contracts: jobs, handlers: work, queues: lines, schedules: times }));
+    const [jobs, work, lines, times, long] = [contracts, handled, queues, schedules, sagas].map((list) =>
+      names.parse(list),
+    );
+    console.log(JSON.stringify({ contracts: jobs, handlers: work, queues: lines, schedules: times, sagas: long }));
   } catch (error) {
     const { code, message, details } = toAppError(error);
     console.log(JSON.stringify({ code, message, details }));
