@@ -209,7 +209,8 @@ export const createPlatform = async (
 ): Promise<Platform> => {
   const app = await loadJobs(config);
   const registry = createRegistry(config, app, parts);
-  if (config.migrate === 'auto') await migrateAll(database.directUrl, log);
+  // The embedded database has no other users than those who wait for this start.
+  if (config.migrate === 'auto') await migrateAll(database.directUrl, log, { allowLocks: database.embedded });
   else await checkSchema(database.directUrl);
   const { url, directUrl } = database;
   const { poolSize, statementTimeoutMs } = config.database;

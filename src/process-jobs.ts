@@ -15,6 +15,7 @@ export const loadJobs = (config: Config): Promise<AppJobs> =>
     queues: builtInQueues,
     schedules: builtInSchedules,
     sagas: [],
+    dataMigrations: [],
   });
 
 /** Treadle's own contracts and queues, and the given ones, with the keys of the configuration. */

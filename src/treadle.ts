@@ -2,6 +2,17 @@
 export * from './domain/sagas/define-saga.ts';
 export * from './lib/errors/app-error.ts';
 export type * from './lib/errors/catalogue.ts';
+export {
+  defineDataMigration,
+  type DataChange,
+  type DataMigration,
+  type DataMigrationDefinition,
+  type DownAnswer,
+  type DownBatch,
+  type JsonValue,
+  type UpAnswer,
+  type UpBatch,
+} from './lib/migrations/data/define-data-migration.ts';
 export * from './queues/app-jobs/define-jobs.ts';
 export * from './queues/define-job.ts';
 export { defineQueue, type QueueDefinition } from './queues/define-queue.ts';

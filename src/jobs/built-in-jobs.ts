@@ -1,7 +1,7 @@
 import type { JobContract } from '../queues/define-job.ts';
 import type { JobHandler } from '../queues/handle.ts';
 import { backfillEmbeddings, embedDocument } from './embeddings/contract.ts';
-import { prune, reconcile, redrive, rotateEncryption, seed } from './maintenance/contract.ts';
+import { migrate, prune, reconcile, redrive, rotateEncryption, seed } from './maintenance/contract.ts';
 import { runSaga } from './sagas/contract.ts';
 
 /** The contracts of the jobs that Treadle brings. */
@@ -14,6 +14,7 @@ export const builtInContracts: readonly JobContract[] = [
   reconcile,
   rotateEncryption,
   runSaga,
+  migrate,
 ];
 
 /** Their handlers, loaded by workers only. */
@@ -30,5 +31,6 @@ export const loadBuiltInHandlers = async (): Promise<readonly JobHandler[]> => {
     maintenance.reconcileHandler,
     maintenance.rotateEncryptionHandler,
     sagas.runSagaHandler,
+    maintenance.migrateHandler,
   ];
 };

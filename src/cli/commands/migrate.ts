@@ -1,8 +1,36 @@
 import type { Command } from 'commander';
+import type { MigrationTrial } from '../../lib/migrations/try-migrations.ts';
 import type { SchemaStatus } from '../../queues/migrations/migrate-all.ts';
 import type { AddCommand, RunCommand } from '../add-command.ts';
 import { wholeNumber } from '../arguments.ts';
 import { table } from '../../lib/terminal/table.ts';
+import type { CommandContext } from '../command-context.ts';
+import { addMigrateCheck } from './migrate-check.ts';
+import { addMigrateData } from './migrate-data.ts';
+
+interface UpOptions {
+  readonly dryRun?: true;
+  readonly backup?: string;
+  readonly allowLocks?: boolean;
+}
+
+const trialText = ({ name, outcome, reason, hazards }: MigrationTrial): string => {
+  const words = { passes: 'passes', fails: 'FAILS', 'not-tried': 'not tried' }[outcome];
+  const locks = hazards.map(
+    ({ line, table: of, rows, what }) => `  line ${line}, ${of} (about ${rows ?? '?'} rows): ${what}`,
+  );
+  return [`${name}: ${words}${reason === null ? '' : `, ${reason}`}`, ...locks].join('\n');
+};
+
+const dryRunUp = async ({ database, log, output, fail }: CommandContext): Promise<void> => {
+  const { directUrl } = await database();
+  const { tryAll } = await import('../../queues/migrations/migrate-all.ts');
+  const trials = await tryAll(directUrl, log);
+  output.result({ dryRun: trials }, () =>
+    trials.length === 0 ? 'The schema is up to date.' : ['This would be applied:', ...trials.map(trialText)].join('\n'),
+  );
+  if (trials.some(({ outcome, hazards }) => outcome === 'fails' || hazards.length > 0)) fail();
+};
 
 const addUp = (migrate: Command, run: RunCommand): void => {
   migrate
@@ -10,17 +38,31 @@ const addUp = (migrate: Command, run: RunCommand): void => {
     .description(
       "apply what is pending: Treadle's schema, and those of BullMQ and pg-boss; tell SQL which jobs there are",
     )
+    .option('--dry-run', 'show what is pending, and try it in a transaction that is rolled back')
+    .option('--backup <file or folder>', 'before anything is changed, write the schemas there with pg_dump')
+    .option('--allow-locks', 'apply also what keeps large tables from their users for long')
     .action(
-      run(async ({ config, database, log, output }) => {
+      run(async (context, { dryRun, backup, allowLocks = false }: UpOptions) => {
+        if (dryRun === true) {
+          await dryRunUp(context);
+          return;
+        }
+        const { config, database, log, output, signal } = context;
         const { createRegistry, loadJobs } = await import('../../process-jobs.ts');
         const registry = createRegistry(config, await loadJobs(config));
         const { directUrl } = await database();
-        const { migrateAll, publishAll } = await import('../../queues/migrations/migrate-all.ts');
-        const applied = await migrateAll(directUrl, log);
+        const { backUpAll, migrateAll, publishAll } = await import('../../queues/migrations/migrate-all.ts');
+        const written: (string | undefined)[] = [];
+        const beforeChanges = async (): Promise<void> => {
+          if (backup !== undefined) written.push(await backUpAll(directUrl, backup, signal));
+        };
+        const applied = await migrateAll(directUrl, log, { allowLocks, beforeChanges });
         await publishAll(directUrl, registry);
-        output.result({ applied }, () =>
-          applied.length === 0 ? 'The schema is up to date.' : `Applied ${applied.join(', ')}.`,
-        );
+        const [file] = written;
+        output.result({ applied, ...(backup === undefined ? {} : { backup: file ?? null }) }, () => {
+          const kept = file === undefined ? '' : ` What was there before is in ${file}.`;
+          return applied.length === 0 ? 'The schema is up to date.' : `Applied ${applied.join(', ')}.${kept}`;
+        });
       }),
     );
 };
@@ -83,4 +125,6 @@ export const addMigrate: AddCommand = (program, run) => {
   addUp(migrate, run);
   addDown(migrate, run);
   addStatus(migrate, run);
+  addMigrateCheck(migrate, run);
+  addMigrateData(migrate, run);
 };

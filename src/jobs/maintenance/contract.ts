@@ -69,6 +69,32 @@ export const redrive = defineJob({
   timeoutMs: 86_400_000,
 });
 
+/**
+ * Runs data migrations that are not valid yet, all in the order of their names or the one that is named; or takes the named
+ * one back. Run again after a crash it goes on with the next batch.
+ */
+export const migrate = defineJob({
+  name: 'maintenance.migrate',
+  queue,
+  payload: z.discriminatedUnion('direction', [
+    z.strictObject({ direction: z.literal('up'), name: z.string().optional() }),
+    z.strictObject({ direction: z.literal('down'), name: z.string() }),
+  ]),
+  result: z.object({
+    migrations: z.array(
+      z.object({
+        name: z.string(),
+        state: z.string(),
+        /** Rows that the migration has changed in all. */
+        changed: count,
+        /** Changes that this run has undone. */
+        undone: count.optional(),
+      }),
+    ),
+  }),
+  timeoutMs: 86_400_000,
+});
+
 /** Finds jobs that their queue has lost, and makes them ready again. */
 export const reconcile = defineJob({
   name: 'maintenance.reconcile',

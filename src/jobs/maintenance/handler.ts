@@ -1,8 +1,10 @@
+import { AppError } from '../../lib/errors/app-error.ts';
 import { repairDocuments } from '../../domain/search/postgres/repair-documents.ts';
 import { seed as seedInstallation } from '../../domain/seed/seed.ts';
 import { handle } from '../../queues/handle.ts';
-import { completed } from '../../queues/outcome.ts';
-import { prune, reconcile, redrive, rotateEncryption, seed } from './contract.ts';
+import { completed, permanent } from '../../queues/outcome.ts';
+import { migrate, prune, reconcile, redrive, rotateEncryption, seed } from './contract.ts';
+import { migrateData } from './migrate-data.ts';
 import { pruneExpired } from './prune-expired.ts';
 import { redriveAtRate } from './redrive-at-rate.ts';
 
@@ -47,3 +49,13 @@ export const reconcileHandler = handle(reconcile, async ({ platform }) => {
 export const rotateEncryptionHandler = handle(rotateEncryption, async ({ platform, signal }) =>
   completed(await platform.rotateEncryption(signal)),
 );
+
+export const migrateHandler = handle(migrate, async ({ payload, platform, signal, progress }) => {
+  try {
+    return completed({ migrations: await migrateData(payload, platform, { signal, progress }) });
+  } catch (error) {
+    // Faults that a validation has found are for people to put right.
+    if (error instanceof AppError && error.code === 'DATA_CONSISTENCY_ERROR') return permanent(error);
+    throw error;
+  }
+});

@@ -1,12 +1,14 @@
 import type pg from 'pg';
-import { AppError } from '../errors/app-error.ts';
+import { AppError, validationError } from '../errors/app-error.ts';
 import { codeOf } from '../errors/classify.ts';
 import type { Log } from '../log/create-log.ts';
-import { migrationsFolder, readMigrationFiles } from './migration-files.ts';
+import { checkMigration, hazardFaults } from './ddl/check-migration.ts';
+import { migrationsFolder, readMigrationFiles, type MigrationFile } from './migration-files.ts';
 import { migrationStatus, refuseForeignHistory, type MigrationRecord } from './migration-status.ts';
 import { retryOnLockTimeout } from './with-migration-lock.ts';
 
-const prepareTables = async (client: pg.Client): Promise<void> => {
+/** The tables that migrations are recorded in. */
+export const prepareTables = async (client: pg.Client): Promise<void> => {
   const { rows } = await client.query<{ present: boolean }>(
     `SELECT to_regclass('treadle.migration_checksums') IS NOT NULL AS present`,
   );
@@ -60,19 +62,57 @@ const warnOfChanges = (records: readonly MigrationRecord[], log: Log): void => {
 };
 
 /**
- * Applies every pending migration, each in a transaction of its own, and answers their names. Call it under
- * {@link withMigrationLock}.
- * @throws AppError SCHEMA_MISMATCH for a database that is newer than the code; INTERNAL_ERROR naming the migration that
- * failed, those before it stay applied.
+ * The files that are not applied yet, in order.
+ * @throws AppError SCHEMA_MISMATCH for a database that is newer than the code.
  */
-export const migrateUp = async (client: pg.Client, log: Log, folder = migrationsFolder): Promise<readonly string[]> => {
+export const pendingFiles = async (
+  client: pg.Client,
+  log: Log,
+  folder = migrationsFolder,
+): Promise<readonly MigrationFile[]> => {
   const records = await migrationStatus(client, folder);
   refuseForeignHistory(records);
   warnOfChanges(records, log);
   const pending = new Set(records.filter((record) => record.state === 'pending').map((record) => record.name));
-  if (pending.size === 0) return [];
+  return (await readMigrationFiles(folder)).filter((file) => pending.has(file.name));
+};
+
+const refuseLongLocks = async (client: pg.Client, files: readonly MigrationFile[]): Promise<void> => {
+  for (const { name, text } of files) {
+    const hazards = await checkMigration(text, client);
+    if (hazards.length === 0) continue;
+    throw validationError(`migration ${name}`, [
+      ...hazardFaults(hazards),
+      {
+        path: '',
+        message: 'nothing was applied; to apply it all the same, at a quiet time: treadle migrate up --allow-locks',
+      },
+    ]);
+  }
+};
+
+export interface MigrateUpOptions {
+  /** Run also what keeps a large table from its users for long. */
+  readonly allowLocks?: boolean;
+}
+
+/**
+ * Applies every pending migration, each in a transaction of its own, and answers their names. Call it under
+ * {@link withMigrationLock}.
+ * @throws AppError SCHEMA_MISMATCH for a database that is newer than the code; VALIDATION_ERROR, before anything is
+ * applied, naming the lines that would lock a large table for long; INTERNAL_ERROR naming the migration that failed,
+ * those before it stay applied.
+ */
+export const migrateUp = async (
+  client: pg.Client,
+  log: Log,
+  folder = migrationsFolder,
+  { allowLocks = false }: MigrateUpOptions = {},
+): Promise<readonly string[]> => {
+  const files = await pendingFiles(client, log, folder);
+  if (files.length === 0) return [];
+  if (!allowLocks) await refuseLongLocks(client, files);
   await prepareTables(client);
-  const files = (await readMigrationFiles(folder)).filter((file) => pending.has(file.name));
   for (const { name, sha256 } of files) {
     // Written first: a checksum without its migration is harmless, and replaced by the next try.
     await client.query(

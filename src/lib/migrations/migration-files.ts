@@ -7,6 +7,8 @@ export interface MigrationFile {
   /** The file's name without `.sql`; they run in the order of their names. */
   readonly name: string;
   readonly sha256: string;
+  /** Both sections. */
+  readonly text: string;
 }
 
 /** The numbered SQL beside package.json, from the sources and from `dist/` alike. */
@@ -25,7 +27,7 @@ export const readMigrationFiles = async (folder: string = migrationsFolder): Pro
   return Promise.all(
     names.map(async (file) => {
       const text = (await fs.readFile(path.join(folder, file), 'utf8')).replaceAll('\r\n', '\n');
-      return { name: path.basename(file, '.sql'), sha256: createHash('sha256').update(text).digest('hex') };
+      return { name: path.basename(file, '.sql'), sha256: createHash('sha256').update(text).digest('hex'), text };
     }),
   );
 };

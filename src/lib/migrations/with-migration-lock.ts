@@ -33,6 +33,8 @@ export const withMigrationLock = async <T>(
       }
     }
     await client.query(`SET statement_timeout = 0; SET lock_timeout = ${lockTimeoutMs}`);
+    // When we are killed, the server ends our statement too, where its system lets it notice.
+    await client.query('SET client_connection_check_interval = 1000').catch(() => undefined);
     return await fn(client);
   } finally {
     await client.end();

@@ -126,6 +126,23 @@ export interface Contracts {
   updated_at: Generated<Timestamp>;
 }
 
+export interface DataMigrationChanges {
+  after: Json | null;
+  before: Json | null;
+  key: string;
+  name: string;
+}
+
+export interface DataMigrations {
+  changed: Generated<number>;
+  cursor: Json | null;
+  error: string | null;
+  finished_at: Timestamp | null;
+  name: string;
+  started_at: Timestamp | null;
+  state: Generated<string>;
+}
+
 export interface EmbeddedEntities {
   chunks: number;
   dimensions: number;
@@ -667,6 +684,8 @@ export interface DB {
   browser_logins: BrowserLogins;
   collections: Collections;
   contracts: Contracts;
+  data_migration_changes: DataMigrationChanges;
+  data_migrations: DataMigrations;
   embedded_entities: EmbeddedEntities;
   embeddings: Embeddings;
   event_storms: EventStorms;

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { parseOrThrow } from '../../lib/errors/zod-faults.ts';
+import { dataMigrationShape, type DataMigration } from '../../lib/migrations/data/define-data-migration.ts';
 import type { JobContract } from '../define-job.ts';
 import type { QueueDefinition } from '../define-queue.ts';
 import type { BuiltInSchedule } from '../define-schedule.ts';
@@ -18,6 +19,7 @@ export interface AppJobs {
   readonly queues: readonly QueueDefinition[];
   readonly schedules: readonly BuiltInSchedule[];
   readonly sagas: readonly AppSaga[];
+  readonly dataMigrations: readonly DataMigration[];
 }
 
 const isFunction = (value: unknown): boolean => typeof value === 'function';
@@ -62,11 +64,12 @@ const definition = z.strictObject({
   queues: listOf<QueueDefinition>(queueShape, 'is not what defineQueue() answers'),
   schedules: listOf<BuiltInSchedule>(scheduleShape, 'is not what defineSchedule() answers'),
   sagas: listOf<AppSaga>(sagaShape, 'is not what defineSaga() answers'),
+  dataMigrations: listOf<DataMigration>(dataMigrationShape, 'is not what defineDataMigration() answers'),
 });
 
 /**
  * The jobs of an app, to be the default export of a module that TREADLE_JOBS names: its handlers, with their contracts;
- * contracts whose handlers are elsewhere; queues, schedules and sagas of its own. Every process loads the module, so what only
+ * contracts whose handlers are elsewhere; queues, schedules, sagas and data migrations of its own. Every process loads the module, so what only
  * the work needs and takes long to load is imported where a handler uses it.
  * @throws AppError VALIDATION_ERROR naming each entry that is not what it should be.
  */

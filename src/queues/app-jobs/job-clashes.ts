@@ -101,6 +101,11 @@ export const clashesOf = (modules: readonly JobModule[], builtIn: AppJobs): read
     (jobs) => jobs.sagas,
     (saga) => saga.name,
   );
+  const dataMigrations = entriesOf(
+    modules,
+    (jobs) => jobs.dataMigrations,
+    (migration) => migration.name,
+  );
   const defined = new Set([...builtIn.queues, ...queues].map(({ name }) => name));
   const known = new Map([...builtIn.contracts, ...contracts.map(({ value }) => value)].map((job) => [job.name, job]));
   return [
@@ -116,5 +121,6 @@ export const clashesOf = (modules: readonly JobModule[], builtIn: AppJobs): read
     ...nameFaults('the schedule', schedules, builtIn.schedules),
     ...scheduleFaults(schedules, known),
     ...nameFaults('the saga', sagas, builtIn.sagas),
+    ...nameFaults('the data migration', dataMigrations, builtIn.dataMigrations),
   ];
 };

@@ -43,11 +43,13 @@ const loadModule = async (name: string, folder: string): Promise<JobModule> => {
       error,
     );
   }
-  return refuse([{ module: name, message: 'brings no contracts, handlers, queues, schedules or sagas' }]);
+  return refuse([
+    { module: name, message: 'brings no contracts, handlers, queues, schedules, sagas or data migrations' },
+  ]);
 };
 
 /**
- * The jobs, queues, schedules and sagas of the modules that TREADLE_JOBS names: paths and package names as seen from the working
+ * The jobs, queues, schedules, sagas and data migrations of the modules that TREADLE_JOBS names: paths and package names as seen from the working
  * directory. `builtIn` is what Treadle brings itself, which they must not redefine.
  * @throws AppError CONFIGURATION_ERROR naming the variable, the module and what is wrong with it.
  */
@@ -63,5 +65,6 @@ export const loadAppJobs = async (names: readonly string[], builtIn: AppJobs): P
     queues: [...new Set(all.flatMap((jobs) => jobs.queues))],
     schedules: [...new Set(all.flatMap((jobs) => jobs.schedules))],
     sagas: [...new Set(all.flatMap((jobs) => jobs.sagas))],
+    dataMigrations: [...new Set(all.flatMap((jobs) => jobs.dataMigrations))],
   };
 };

@@ -1,8 +1,10 @@
 import type pg from 'pg';
 import { AppError } from '../../lib/errors/app-error.ts';
 import type { Log } from '../../lib/log/create-log.ts';
-import { migrateDown, migrateUp } from '../../lib/migrations/migrate.ts';
+import { backUp } from '../../lib/backup/back-up.ts';
+import { migrateDown, migrateUp, type MigrateUpOptions } from '../../lib/migrations/migrate.ts';
 import { migrationStatus, refuseForeignHistory, type MigrationRecord } from '../../lib/migrations/migration-status.ts';
+import { tryMigrations, type MigrationTrial } from '../../lib/migrations/try-migrations.ts';
 import { retryOnLockTimeout, withMigrationLock } from '../../lib/migrations/with-migration-lock.ts';
 import { connectDirect } from '../../lib/postgres/pool.ts';
 import { publishContracts, type JobRegistry } from '../job-registry.ts';
@@ -44,22 +46,61 @@ export const statusAll = async (directUrl: string): Promise<SchemaStatus> => {
   }
 };
 
+export interface MigrateAllOptions extends MigrateUpOptions {
+  /** Called before anything is changed, if something will be, while no other process migrates. */
+  readonly beforeChanges?: () => Promise<void>;
+}
+
 /**
  * Brings Treadle's schema and those of BullMQ and pg-boss up to date, one process at a time, and answers what was
  * applied (`bullmq` and `pgboss` beside the names of migrations).
- * @throws AppError SCHEMA_MISMATCH when the database is newer than the code; INTERNAL_ERROR naming a failed migration.
+ * @throws AppError SCHEMA_MISMATCH when the database is newer than the code; VALIDATION_ERROR naming the lines that would
+ * lock a large table for long; INTERNAL_ERROR naming a failed migration.
  */
-export const migrateAll = async (directUrl: string, log: Log): Promise<readonly string[]> => {
+export const migrateAll = async (
+  directUrl: string,
+  log: Log,
+  { beforeChanges, ...options }: MigrateAllOptions = {},
+): Promise<readonly string[]> => {
   const before = await statusAll(directUrl);
   refuseForeignHistory(before.migrations);
   if (before.upToDate) return [];
   return withMigrationLock(directUrl, log, async (client) => {
-    const applied = [...(await migrateUp(client, log))];
+    if (beforeChanges && !(await readStatus(client)).upToDate) await beforeChanges();
+    const applied = [...(await migrateUp(client, log, undefined, options))];
     if (await retryOnLockTimeout(log, 'bullmq', () => migrateBullmq(client))) applied.push('bullmq');
     if (await retryOnLockTimeout(log, 'pgboss', () => migratePgBoss(client))) applied.push('pgboss');
     return applied;
   });
 };
+
+/** Libraries' schemas that are behind, under the names by which {@link migrateAll} answers them. */
+const pendingLibraries = ({ bullmq, pgBoss }: SchemaStatus): readonly string[] => [
+  ...(bullmq.version < bullmq.expected ? ['bullmq'] : []),
+  ...(pgBoss.version < pgBoss.expected ? ['pgboss'] : []),
+];
+
+/**
+ * What {@link migrateAll} would do. Treadle's own migrations are run in a transaction that is rolled back.
+ * @throws AppError SCHEMA_MISMATCH when the database is newer than the code.
+ */
+export const tryAll = (directUrl: string, log: Log): Promise<readonly MigrationTrial[]> =>
+  withMigrationLock(directUrl, log, async (client) => {
+    const own = await tryMigrations(client, log);
+    const reason = 'the library runs it in transactions of its own';
+    const libraries = pendingLibraries(await readStatus(client));
+    return [...own, ...libraries.map((name) => ({ name, outcome: 'not-tried' as const, reason, hazards: [] }))];
+  });
+
+/** What Treadle keeps its data in, and the extensions that its functions use. */
+const backedUp = { schemas: ['treadle', 'bullmq', 'pgboss'], extensions: ['pg_trgm', 'unaccent', 'vector'] };
+
+/**
+ * Writes Treadle's schemas, and those of its libraries, into a file, see {@link backUp}; undefined where there are none yet.
+ * @throws AppError as {@link backUp} does.
+ */
+export const backUpAll = (directUrl: string, target: string, signal: AbortSignal): Promise<string | undefined> =>
+  backUp({ directUrl, target, signal, ...backedUp });
 
 /** Tells the database which jobs there are, see {@link publishContracts}. */
 export const publishAll = async (directUrl: string, registry: JobRegistry): Promise<void> => {
@@ -81,13 +122,13 @@ export const migrateDownBy = (directUrl: string, log: Log, count: number): Promi
  * newer than the code.
  */
 export const checkSchema = async (directUrl: string): Promise<void> => {
-  const { migrations, bullmq, pgBoss, upToDate } = await statusAll(directUrl);
+  const status = await statusAll(directUrl);
+  const { migrations, upToDate } = status;
   refuseForeignHistory(migrations);
   if (upToDate) return;
   const pending = [
     ...migrations.filter((record) => record.state === 'pending').map((record) => record.name),
-    ...(bullmq.version < bullmq.expected ? ['bullmq'] : []),
-    ...(pgBoss.version < pgBoss.expected ? ['pgboss'] : []),
+    ...pendingLibraries(status),
   ];
   throw new AppError(
     'SCHEMA_MISMATCH',

@@ -19,7 +19,7 @@ const refused: Readonly<Record<string, readonly [source: string, message: string
   './throws.ts': ['\nthrow new Error("no key was given");', 'throws while it loads: no key was given (throws.ts:2)'],
   './throws-text.ts': ['throw "no";', 'throws something that is not an Error while it loads'],
   './needs-more.ts': ['import "a-package-nobody-has";', /^Cannot find package 'a-package-nobody-has'/],
-  './empty.ts': ['', 'brings no contracts, handlers, queues, schedules or sagas'],
+  './empty.ts': ['', 'brings no contracts, handlers, queues, schedules, sagas or data migrations'],
   './named.ts': [
     'export const jobs = {}, queue = 1;',
     'has no default export (it exports jobs, queue): write export default defineJobs({ handlers: [...] })',
