@@ -66,7 +66,7 @@ describe('treadle migrate check', () => {
     const { exitCode, stdout } = await runTreadle(['migrate', 'check', '--offline', good, bad]);
     expect(exitCode).toBe(1);
     expect(stdout).toMatch(
-      /^\S*bad\.sql:2 public\.orders: the index is built .*Better: CREATE INDEX CONCURRENTLY.*\n$/,
+      /^\S*bad\.sql:2 public\.orders: the index is built .*Better: CREATE INDEX CONCURRENTLY.*\n.*-- Safe: <reason>\n$/,
     );
     expect(await treadle(['migrate', 'check', 'nowhere.sql'])).toMatchObject({
       exitCode: 1,

@@ -49,11 +49,11 @@ test('a process killed in the middle of a migration leaves none of it, and the n
   await write('001_one', 'CREATE TABLE public.one (id int);');
   await write(
     '002_two',
-    'CREATE TABLE public.two (id int); SELECT pg_sleep(50) FROM public.held; CREATE TABLE public.three (id int);',
+    'CREATE TABLE public.two (id int); SELECT pg_sleep(600) FROM public.held; CREATE TABLE public.three (id int);',
   );
   const args = [empty.url, folder];
   const killed = new RunningProcess('migrate-folder.ts', { args });
-  await untilRunning(empty, 'SELECT pg_sleep(50) FROM public.held');
+  await untilRunning(empty, 'SELECT pg_sleep(600) FROM public.held');
   expect(await killed.end('SIGKILL')).toBe(-1);
   const made = () => empty.query(`SELECT relname FROM pg_class WHERE relname IN ('one', 'two', 'three') ORDER BY 1`);
   expect(await made()).toEqual([{ relname: 'one' }]);

@@ -55,7 +55,8 @@ export const migrateHandler = handle(migrate, async ({ payload, platform, signal
     return completed({ migrations: await migrateData(payload, platform, { signal, progress }) });
   } catch (error) {
     // Faults that a validation has found are for people to put right.
-    if (error instanceof AppError && error.code === 'DATA_CONSISTENCY_ERROR') return permanent(error);
+    if (error instanceof AppError && error.code === 'DATA_CONSISTENCY_ERROR' && !error.retryable)
+      return permanent(error);
     throw error;
   }
 });

@@ -64,7 +64,10 @@ describe('up', () => {
   });
 
   it('rolls a batch that fails back, says why, and goes on with it the next time', async () => {
-    await expect(up(failingAt(3))).rejects.toThrow('the disk is full');
+    await expect(up(failingAt(3))).rejects.toMatchObject({
+      code: 'INTERNAL_ERROR',
+      message: 'data migration double-values failed, and its last batch was rolled back: the disk is full',
+    });
     expect(await recordOf(doubleValues())).toMatchObject({
       state: 'failed',
       error: 'the disk is full',

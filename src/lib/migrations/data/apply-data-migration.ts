@@ -82,8 +82,8 @@ const stepUp = async (
 /**
  * Runs what is left of a data migration, batch by batch, each in one transaction with its cursor, and validates it. Any
  * number of processes may do so at once: each batch is run by one of them, and when this answers the whole is valid.
- * @throws AppError DATA_CONSISTENCY_ERROR with what `validate` found, or while it is taken back; whatever `up` throws,
- * its batch rolled back. The next call goes on where this one ended.
+ * @throws AppError DATA_CONSISTENCY_ERROR with what `validate` found, or while it is taken back; INTERNAL_ERROR with
+ * what `up` threw, its batch rolled back. The next call goes on where this one ended.
  */
 export const applyDataMigration = async (migration: DataMigration, context: RunContext): Promise<RunEnd> => {
   const { name, count } = migration;

@@ -1,5 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { isConnectionError } from '../../errors/classify.ts';
+import { AppError } from '../../errors/app-error.ts';
+import { toAppError } from '../../errors/classify.ts';
 import type { Postgres } from '../../postgres/postgres.ts';
 import type { Transaction } from '../../postgres/transaction.ts';
 import {
@@ -78,9 +79,24 @@ const stepThrough = async (name: string, run: StepRun): Promise<number> => {
   }
 };
 
+/** True for what says nothing of the migration: it was interrupted, or the database went away. */
+const isPassing = (error: unknown, signal: AbortSignal): boolean =>
+  signal.aborted || toAppError(error).code === 'DB_CONNECTION_ERROR';
+
+const failure = (name: string, error: unknown): AppError =>
+  error instanceof AppError
+    ? error
+    : new AppError(
+        'INTERNAL_ERROR',
+        `data migration ${name} failed, and its last batch was rolled back: ${error instanceof Error ? error.message : 'unknown error'}`,
+        {},
+        { cause: error },
+      );
+
 /**
  * Runs the steps of a data migration. What a step throws is kept in the record, its transaction rolled back; an
  * interruption and a lost connection leave the record as it is.
+ * @throws AppError INTERNAL_ERROR with the message of what a step threw, unless that was an AppError or an interruption.
  */
 export const runSteps = async (name: string, run: StepRun): Promise<RunEnd> => {
   const { postgres, signal, direction } = run;
@@ -89,7 +105,9 @@ export const runSteps = async (name: string, run: StepRun): Promise<RunEnd> => {
     const done = await stepThrough(name, run);
     return { record: await findRecord(postgres, name), done };
   } catch (error) {
-    if (!signal.aborted && !isConnectionError(error)) await writeFailure(postgres, name, direction, error);
-    throw error;
+    if (isPassing(error, signal)) throw error;
+    // Should that fail too, the first error is the one to tell.
+    await writeFailure(postgres, name, direction, error).catch(() => undefined);
+    throw failure(name, error);
   }
 };

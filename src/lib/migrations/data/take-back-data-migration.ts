@@ -57,7 +57,7 @@ const stepDown = async (
 /**
  * Undoes what a data migration has changed, whether it came to its end or not, batch by batch. Any number of processes may
  * do so at once; one that is running it ends.
- * @throws whatever `down` throws, its batch rolled back. The next call goes on where this one ended.
+ * @throws AppError INTERNAL_ERROR with what `down` threw, its batch rolled back. The next call goes on where this one ended.
  */
 export const takeBackDataMigration = async (migration: DataMigration, context: RunContext): Promise<RunEnd> => {
   const total = await countChanges(context.postgres, migration.name);

@@ -58,7 +58,7 @@ export const checkMigration = async (sql: string, db?: Queryable): Promise<reado
 export const hazardText = ({ table, rows, what, instead }: LockedTable): string => {
   const subject = table === '' ? 'every table' : table;
   const size = rows === null ? '' : ` (about ${rows.toLocaleString('en')} rows)`;
-  return `${subject}${size}: ${what}. Better: ${instead}. If it does no harm here, say so on the line above: -- Safe: <reason>`;
+  return `${subject}${size}: ${what}. Better: ${instead}`;
 };
 
 /** Hazards as faults, each with its line. */
