@@ -24,10 +24,11 @@ describe('treadle migrate up', () => {
     expect(exitCode).toBe(0);
     expect(stdout).toMatch(/^This would be applied:\n001_foundation: passes\n[\s\S]*bullmq: not tried, /);
     expect(await empty.query(`SELECT FROM pg_namespace WHERE nspname = 'treadle'`)).toEqual([]);
-    expect((await treadle(['migrate', 'up', '--dry-run'])).stdout).toBe('The schema is up to date.\n');
   });
 
   it('--backup writes a file before it applies anything; without a pg_dump that fits it applies nothing', async () => {
+    const applied = () => database.query('SELECT name FROM treadle.migrations ORDER BY 1');
+    const all = await applied();
     expect(await treadle(['migrate', 'down'])).toMatchObject({ exitCode: 0 });
     const failing = await standInPgDump('999.1', 'pg_dump: error: connection refused');
     const failed = await treadle(['migrate', 'up', '--backup', folder], { PATH: failing.folder });
@@ -36,8 +37,7 @@ describe('treadle migrate up', () => {
       exitCode: 1,
       stderr: expect.stringContaining('nothing was changed: pg_dump: error'),
     });
-    const pending = await treadle(['migrate', 'status', '--json']);
-    expect(JSON.parse(pending.stdout)).toMatchObject({ upToDate: false });
+    expect(await applied()).toEqual(all.slice(0, -1));
 
     const standIn = await standInPgDump('999.1');
     const file = path.join(folder, 'before.dump');
@@ -47,6 +47,7 @@ describe('treadle migrate up', () => {
       expect.stringMatching(/^Applied \w+\. What was there before is in .*before\.dump\.\n$/),
     ]);
     expect(await fs.readFile(file, 'utf8')).toBe('a dump');
+    expect(await applied()).toEqual(all);
     const again = await treadle(['migrate', 'up', '--backup', file, '--json'], { PATH: standIn.folder });
     await standIn.remove();
     expect(JSON.parse(again.stdout)).toEqual({ applied: [], backup: null });
@@ -108,9 +109,7 @@ describe('treadle migrate data', () => {
     expect(await emails()).toEqual([{ email: 'Customer7@Example.org' }, { email: 'new@example.org' }]);
   });
 
-  it('without any says where to list them, and refuses names it does not know', async () => {
-    const { stdout } = await treadle(['migrate', 'data', 'up']);
-    expect(stdout).toBe('There are no data migrations.\n');
+  it('refuses names it does not know', async () => {
     expect(await treadle(['migrate', 'data', 'down', 'nothing'])).toMatchObject({
       exitCode: 1,
       stderr: expect.stringContaining('data migration "nothing" does not exist'),
