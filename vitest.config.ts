@@ -6,7 +6,8 @@ export default defineConfig({
     setupFiles: ['test/services/leaks.ts'],
     reporters: ['default', './test/services/services-reporter.ts'],
     pool: 'forks',
-    maxWorkers: 2,
+    // More than the two cores of CI: tests mostly wait, for locks to run out and servers to start.
+    maxWorkers: 3,
     testTimeout: 60_000,
     hookTimeout: 60_000,
     projects: [

@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { z } from 'zod';
 import { defineJob, type JobContract } from '../../src/queues/define-job.ts';
 import { defineQueue } from '../../src/queues/define-queue.ts';
@@ -130,7 +130,10 @@ const whileAway =
       const { enqueuer, jobs } = treadle.platform;
       const { id } = await enqueuer.enqueue(polite, { n: 7 });
       const { signal } = await started(7);
+      await vi.waitFor(async () => expect((await jobs.find(id))?.state).toBe('active'));
       await cutQueue();
+      // As it is until the ledger has noted that the handler runs: the cancel asks the queue whether the job waits there.
+      await treadle.platform.postgres.query(`UPDATE treadle.jobs SET state = 'waiting' WHERE id = $1`, [id]);
       const heard = new Promise((resolve) => signal.addEventListener('abort', () => resolve('the handler')));
       const answered = jobs.cancel(id).then(() => 'the caller');
       expect(await Promise.race([heard, answered])).toBe('the handler');
