@@ -1,3 +1,7 @@
+import { percentile } from '../src/lib/telemetry/percentile.ts';
+
+export { percentile };
+
 /** Runs `work` and answers how many of `count` it did a second. */
 export const perSecond = async (count: number, work: () => Promise<unknown>): Promise<number> => {
   const startedAt = performance.now();
@@ -6,11 +10,6 @@ export const perSecond = async (count: number, work: () => Promise<unknown>): Pr
 };
 
 export const median = (values: readonly number[]): number => percentile(values, 0.5);
-
-export const percentile = (values: readonly number[], share: number): number => {
-  const sorted = values.toSorted((a, b) => a - b);
-  return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? Number.NaN;
-};
 
 /** What one contestant reached. */
 export interface Standing {

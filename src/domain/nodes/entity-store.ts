@@ -6,7 +6,6 @@ import { explainConstraints } from '../../lib/postgres/constraint-error.ts';
 import type { DB } from '../../lib/postgres/schema.generated.ts';
 import { isUuid } from '../../lib/text/uuid.ts';
 import { columnsOf, type EntityRow, type EntityTable } from './entity-table.ts';
-import { parseAll } from './parse-all.ts';
 import { elementInput, elementPatch, type ElementInput, type ElementPatch } from './input.ts';
 
 /** Refuses the change unless the entity still has this revision. */
@@ -16,10 +15,6 @@ export interface Expectation {
 
 export interface EntityUpdate extends Expectation {
   readonly id: string;
-  readonly patch: unknown;
-}
-
-export interface ParsedUpdate extends EntityUpdate {
   readonly patch: Readonly<Record<string, unknown>>;
 }
 
@@ -65,15 +60,10 @@ export class EntityStore<Entity, Row extends EntityRow> {
   }
 
   /**
-   * Writes new entities in one statement, and answers them in order.
-   * @throws AppError VALIDATION_ERROR with the faults of all, NOT_FOUND for the workspace.
+   * Writes new entities in one statement, and answers them in order. They have been parsed by the table's `input`.
+   * @throws AppError NOT_FOUND for the workspace.
    */
-  async insert(workspaceId: string, inputs: readonly unknown[]): Promise<readonly Entity[]> {
-    return this.write(workspaceId, parseAll(this.table.input, inputs, this.table.feature));
-  }
-
-  /** As {@link insert}, of what has been parsed by the table's own rules. */
-  async write(workspaceId: string, given: readonly Readonly<Record<string, unknown>>[]): Promise<readonly Entity[]> {
+  async insert(workspaceId: string, given: readonly Readonly<Record<string, unknown>>[]): Promise<readonly Entity[]> {
     const { defaults, idColumn } = this.table;
     if (!isUuid(workspaceId)) throw notFound('workspace', workspaceId);
     const rows = given.map((fields) => ({
@@ -95,38 +85,26 @@ export class EntityStore<Entity, Row extends EntityRow> {
     );
   }
 
-  /** @throws as {@link insert}. */
+  /** @throws AppError VALIDATION_ERROR, NOT_FOUND for the workspace. */
   async insertOne(workspaceId: string, input: unknown): Promise<Entity> {
-    const [entity] = await this.insert(workspaceId, [input]);
+    const { table } = this;
+    const [entity] = await this.insert(workspaceId, [parseOrThrow(table.input, input, `the ${table.feature}`)]);
     if (entity === undefined) throw new Error('INSERT answered no row');
     return entity;
   }
 
   /**
-   * Changes entities in one statement, and answers them in order.
-   * @throws AppError VALIDATION_ERROR with the faults of all; NOT_FOUND or DATA_CONSISTENCY_ERROR (another revision by now)
+   * Changes entities in one statement, and answers them in order. The patches have been parsed by the table's `patch`.
+   * @throws AppError VALIDATION_ERROR for an entity named twice; NOT_FOUND or DATA_CONSISTENCY_ERROR (another revision by now)
    * for the first that could not be changed: the caller's transaction is to be rolled back then.
    */
   async update(workspaceId: string, updates: readonly EntityUpdate[]): Promise<readonly Entity[]> {
-    const patches = parseAll(
-      this.table.patch,
-      updates.map(({ patch }) => patch),
-      this.table.feature,
-    );
-    return this.rewrite(
-      workspaceId,
-      updates.map(({ id, expectedRevision }, index) => ({ id, expectedRevision, patch: patches[index] ?? {} })),
-    );
-  }
-
-  /** As {@link update}, of what has been parsed by the table's own rules. */
-  async rewrite(workspaceId: string, updates: readonly ParsedUpdate[]): Promise<readonly Entity[]> {
     this.#refuseTwice(updates);
     for (const { id } of updates) if (!isUuid(id) || !isUuid(workspaceId)) throw notFound(this.table.feature, id);
     const given = updates.map(({ id, expectedRevision, patch }) => ({
       id,
       revision: expectedRevision,
-      patch: { ...columnsOf(this.table, patch) },
+      patch: columnsOf(this.table, patch),
     }));
     const { rows } = await sql<Row>`UPDATE ${this.#name} AS entity
       SET (${this.#columns}) = (SELECT ${this.#columns} FROM jsonb_populate_record(entity, given.patch))
@@ -137,10 +115,15 @@ export class EntityStore<Entity, Row extends EntityRow> {
     return this.#allOf(workspaceId, updates, rows);
   }
 
-  /** @throws as {@link update}. */
-  async updateOne(workspaceId: string, update: EntityUpdate): Promise<Entity> {
-    const [entity] = await this.update(workspaceId, [update]);
-    if (entity === undefined) throw notFound(this.table.feature, update.id);
+  /** @throws AppError VALIDATION_ERROR, and as {@link update}. */
+  async updateOne(
+    workspaceId: string,
+    { patch, ...which }: EntityDeletion & { readonly patch: unknown },
+  ): Promise<Entity> {
+    const { table } = this;
+    const parsed = parseOrThrow(table.patch, patch, `the ${table.feature}`);
+    const [entity] = await this.update(workspaceId, [{ ...which, patch: parsed }]);
+    if (entity === undefined) throw notFound(table.feature, which.id);
     return entity;
   }
 

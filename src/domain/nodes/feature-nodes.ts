@@ -1,7 +1,7 @@
 import type { Kysely } from 'kysely';
 import type { DB } from '../../lib/postgres/schema.generated.ts';
 import type { EntityRow, EntityTable } from './entity-table.ts';
-import { EntityStore, type EntityDeletion, type ParsedUpdate, type Expectation } from './entity-store.ts';
+import { EntityStore, type EntityDeletion, type EntityUpdate, type Expectation } from './entity-store.ts';
 import { eventStorms } from './event-storm-repository.ts';
 import { functionModels } from './function-model-repository.ts';
 import type { ElementInput, ElementPatch } from './input.ts';
@@ -17,8 +17,8 @@ export interface FeatureNodes {
   readonly nameField: 'name' | 'title';
   find(workspaceId: string, id: string): Promise<NodeWithElements | undefined>;
   findAsOf(workspaceId: string, id: string, asOf: Date): Promise<NodeWithElements | undefined>;
-  write(workspaceId: string, parsed: readonly JsonObject[]): Promise<readonly NodeWithElements[]>;
-  rewrite(workspaceId: string, updates: readonly ParsedUpdate[]): Promise<readonly NodeWithElements[]>;
+  insert(workspaceId: string, parsed: readonly JsonObject[]): Promise<readonly NodeWithElements[]>;
+  update(workspaceId: string, updates: readonly EntityUpdate[]): Promise<readonly NodeWithElements[]>;
   delete(workspaceId: string, deletions: readonly EntityDeletion[], actor?: string): Promise<void>;
   addElement(workspaceId: string, id: string, input: ElementInput, expected: Expectation): Promise<NodeWithElements>;
   updateElement(
@@ -90,8 +90,8 @@ const adapt = <Entity extends SharedFields, Row extends EntityRow>(
     nameField,
     find: (workspaceId, id) => maybe(store.find(workspaceId, id)),
     findAsOf: (workspaceId, id, asOf) => maybe(store.findAsOf(workspaceId, id, asOf)),
-    write: (workspaceId, parsed) => toNodes(store.write(workspaceId, parsed)),
-    rewrite: (workspaceId, updates) => toNodes(store.rewrite(workspaceId, updates)),
+    insert: (workspaceId, parsed) => toNodes(store.insert(workspaceId, parsed)),
+    update: (workspaceId, updates) => toNodes(store.update(workspaceId, updates)),
     delete: (workspaceId, deletions, actor) => store.delete(workspaceId, deletions, actor),
     addElement: (workspaceId, id, input, expected) => one(store.addElement(workspaceId, id, input, expected)),
     updateElement: (workspaceId, id, change) => one(store.updateElement(workspaceId, id, change)),

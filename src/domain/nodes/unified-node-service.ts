@@ -1,10 +1,11 @@
 import type { Kysely } from 'kysely';
-import { notFound, validationError, type Fault } from '../../lib/errors/app-error.ts';
+import { notFound } from '../../lib/errors/app-error.ts';
 import { faultsOf, parseOrThrow, safeParse } from '../../lib/errors/zod-faults.ts';
 import type { Postgres } from '../../lib/postgres/postgres.ts';
 import type { DB } from '../../lib/postgres/schema.generated.ts';
 import type { Transaction } from '../../lib/postgres/transaction.ts';
 import { announceChange, type Change } from '../knowledge/change.ts';
+import { checkAll, checkFields, type Valid } from './check-batch.ts';
 import type { Expectation } from './entity-store.ts';
 import { featureNodesOn, type FeatureNodes, type NodeWithElements } from './feature-nodes.ts';
 import {
@@ -34,9 +35,6 @@ export interface NodeDeletion extends Expectation {
   readonly featureType: FeatureType;
   readonly entityId: string;
 }
-
-/** At most so many nodes in a batch. */
-const mostInBatch = 1_000;
 
 const elementOf = (node: BaseNode, element: NodeElement): BaseNode => ({
   ...node,
@@ -189,17 +187,17 @@ export class UnifiedNodeService {
     inputs: readonly NodeInput[],
     context: NodeChange = {},
   ): Promise<readonly BaseNode[]> {
-    const checked = this.#checkAll(inputs, (input) => {
+    const checked = checkAll(inputs, (input) => {
       const parsed = safeParse(nodeInput, input);
       if (!parsed.success) return { faults: faultsOf(parsed.error) };
       const { featureType, entityId, ...node } = parsed.data;
       if (entityId !== undefined)
         return { faults: [{ path: 'entityId', message: 'a batch makes entities, not elements' }] };
       const nodes = this.#features[featureType];
-      return this.#checkFields(featureType, nodes.input, fieldsOf(nodes, node), parsed.data.data);
+      return checkFields(featureType, nodes.input, fieldsOf(nodes, node), parsed.data.data);
     });
     return this.#change('nodes.create', context, (db) =>
-      this.#byFeature(checked, (featureType, fields) => featureNodesOn(db)[featureType].write(workspaceId, fields)),
+      this.#byFeature(checked, (featureType, fields) => featureNodesOn(db)[featureType].insert(workspaceId, fields)),
     );
   }
 
@@ -213,7 +211,7 @@ export class UnifiedNodeService {
     updates: readonly NodeUpdate[],
     context: NodeChange = {},
   ): Promise<readonly BaseNode[]> {
-    const checked = this.#checkAll(updates, ({ featureType, entityId, updates: patch, expectedRevision }) => {
+    const checked = checkAll(updates, ({ featureType, entityId, updates: patch, expectedRevision }) => {
       const feature = safeParse(knownFeature, featureType);
       const parsed = safeParse(nodePatch, patch);
       if (!feature.success || !parsed.success) {
@@ -225,13 +223,13 @@ export class UnifiedNodeService {
         };
       }
       const nodes = this.#features[feature.data];
-      const fields = this.#checkFields(feature.data, nodes.patch, fieldsOf(nodes, parsed.data), parsed.data.data ?? {});
+      const fields = checkFields(feature.data, nodes.patch, fieldsOf(nodes, parsed.data), parsed.data.data ?? {});
       return 'faults' in fields
         ? fields
         : { featureType: fields.featureType, value: { id: entityId, patch: fields.value, expectedRevision } };
     });
     return this.#change('nodes.update', context, (db) =>
-      this.#byFeature(checked, (featureType, changes) => featureNodesOn(db)[featureType].rewrite(workspaceId, changes)),
+      this.#byFeature(checked, (featureType, changes) => featureNodesOn(db)[featureType].update(workspaceId, changes)),
     );
   }
 
@@ -241,7 +239,7 @@ export class UnifiedNodeService {
     deletions: readonly NodeDeletion[],
     context: NodeChange = {},
   ): Promise<void> {
-    const checked = this.#checkAll(deletions, ({ featureType, entityId, expectedRevision }) => {
+    const checked = checkAll(deletions, ({ featureType, entityId, expectedRevision }) => {
       const feature = safeParse(knownFeature, featureType);
       if (!feature.success) return { faults: faultsOf(feature.error, ['featureType']) };
       return { featureType: feature.data, value: { id: entityId, expectedRevision } };
@@ -266,40 +264,6 @@ export class UnifiedNodeService {
     return tx ? announced(tx) : this.#postgres.transaction(announced, { name });
   }
 
-  /** The fields of a node by its feature's own rules; a fault in `data` is named there. */
-  #checkFields(
-    featureType: FeatureType,
-    schema: FeatureNodes['input'],
-    fields: Readonly<Record<string, unknown>>,
-    data: Readonly<Record<string, unknown>>,
-  ): Checked<Readonly<Record<string, unknown>>> {
-    const parsed = safeParse(schema, fields);
-    if (parsed.success) return { featureType, value: parsed.data };
-    const inData = (path: string): boolean =>
-      Object.keys(data).some((field) => path === field || path.startsWith(`${field}.`) || path.startsWith(`${field}[`));
-    return {
-      faults: faultsOf(parsed.error).map((fault) => ({
-        ...fault,
-        path: inData(fault.path) ? `data.${fault.path}` : fault.path,
-      })),
-    };
-  }
-
-  #checkAll<I, T>(inputs: readonly I[], check: (input: I) => Checked<T>): readonly Valid<T>[] {
-    if (inputs.length > mostInBatch)
-      throw validationError('the batch', [{ path: '', message: `must have at most ${mostInBatch} nodes` }]);
-    const faults: Fault[] = [];
-    const valid: Valid<T>[] = [];
-    for (const [index, input] of inputs.entries()) {
-      const checked = check(input);
-      if (!('faults' in checked)) valid.push(checked);
-      else if (inputs.length === 1) faults.push(...checked.faults);
-      else faults.push(...checked.faults.map(({ path, message }) => ({ path: `[${index}].${path}`, message, index })));
-    }
-    if (faults.length > 0) throw validationError(inputs.length === 1 ? 'the node' : 'the nodes', faults);
-    return valid;
-  }
-
   /** Runs one statement a feature, and puts the answers into the order of the batch. */
   async #byFeature<T>(
     batch: readonly Valid<T>[],
@@ -317,9 +281,3 @@ export class UnifiedNodeService {
     });
   }
 }
-
-interface Valid<T> {
-  readonly featureType: FeatureType;
-  readonly value: T;
-}
-type Checked<T> = Valid<T> | { readonly faults: readonly Fault[] };

@@ -3,7 +3,8 @@ import type pg from 'pg';
 import type { QueryMetrics } from './query-metrics.ts';
 import type { DB } from './schema.generated.ts';
 
-const create = (pool: PostgresPool, queries: QueryMetrics): Kysely<DB> =>
+/** Kysely over a pool; every statement may run on another connection. */
+export const kyselyOver = (pool: PostgresPool, queries: QueryMetrics): Kysely<DB> =>
   new Kysely<DB>({
     dialect: new PostgresDialect({ pool }),
     log: (event) => {
@@ -12,12 +13,9 @@ const create = (pool: PostgresPool, queries: QueryMetrics): Kysely<DB> =>
     },
   }).withSchema('treadle');
 
-/** Kysely over a pool; every statement may run on another connection. */
-export const kyselyOver = (pool: pg.Pool, queries: QueryMetrics): Kysely<DB> => create(pool, queries);
-
 /** Kysely on one connection whose transaction somebody else opens and ends. */
 export const kyselyOn = (client: pg.ClientBase, queries: QueryMetrics): Kysely<DB> => {
   const connection: PostgresPoolClient = { query: client.query.bind(client), release: () => undefined };
   const pool: PostgresPool = { connect: () => Promise.resolve(connection), end: () => Promise.resolve(), options: {} };
-  return create(pool, queries);
+  return kyselyOver(pool, queries);
 };
