@@ -83,7 +83,7 @@ describe('of two attempts of one saga', () => {
     await reached;
     const second = run(saga);
     const waiting = `SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'`;
-    await expect.poll(() => database.query(waiting), { timeout: 5_000 }).toHaveLength(1);
+    await expect.poll(() => database.query(waiting), { timeout: 5000 }).toHaveLength(1);
     letGo();
     const ends = await Promise.all([first, second]);
     expect(ends.map(({ kind }) => kind)).toContain('ended');
@@ -136,7 +136,7 @@ describe('a step', () => {
     const saga = await sagas.start(keyed, {});
     const shutdown = new AbortController();
     const interrupted = sagas.run(saga.id, attemptOf(saga, shutdown.signal));
-    await expect.poll(() => keys.length, { timeout: 5_000 }).toBe(1);
+    await expect.poll(() => keys.length, { timeout: 5000 }).toBe(1);
     shutdown.abort();
     await expect(interrupted).rejects.toThrow('the step was ended');
     expect((await sagas.get(saga.id)).steps).toMatchObject([{ state: 'running', attempts: 0 }]);
@@ -228,7 +228,7 @@ describe('a list', () => {
       `INSERT INTO treadle.sagas (name, input, state, error, job_id, finished_at)
        SELECT 'many.' || n / 20, '{}', CASE WHEN n % 50 = 0 THEN 'failed' ELSE 'completed' END,
          CASE WHEN n % 50 = 0 THEN '{}'::jsonb END, gen_random_uuid(), now()
-       FROM generate_series(1, 5_000) AS n`,
+       FROM generate_series(1, 5000) AS n`,
     );
     await database.query('ANALYZE treadle.sagas');
     const planOf = async (where: string): Promise<string> => {
