@@ -108,6 +108,23 @@ test('a batch makes, changes and deletes all or nothing', async () => {
     delete: [at(b)],
   });
   expect(refused.status).toBe(409);
+  const faulty = await batch({
+    create: [
+      { featureType: 'spindle', name: 'C' },
+      { featureType: 'spindle', name: 'D', data: { colour: 'red' } },
+    ],
+    update: [{ ...at(a), updates: { data: { status: 'lost' } } }],
+    delete: [at(b)],
+  });
+  expect(faulty.body.error).toMatchObject({
+    code: 'VALIDATION_ERROR',
+    details: {
+      faults: [
+        { path: 'create[1].data.colour', index: 1 },
+        { path: 'update[0].data.status', index: 0 },
+      ],
+    },
+  });
   expect((await api.call('GET', `/v1/nodes/spindle?workspace=${ws}`)).body.items).toHaveLength(2);
   const done = await batch({
     create: [{ featureType: 'spindle', name: 'C' }],

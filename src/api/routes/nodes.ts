@@ -90,17 +90,8 @@ const addBatch = (app: Api, { platform }: RouteParts): void => {
     },
     handler: async (request) => {
       const { id } = await workspaceAsked(request, workspaces);
-      const { create, update, delete: doomed, changeSummary } = request.body;
-      const change = { actor: actorOf(request), changeSummary };
-      return platform.postgres.transaction(
-        async (tx) => {
-          const created = await nodes.batchCreateNodes(id, create, { ...change, tx });
-          const updated = await nodes.batchUpdateNodes(id, update, { ...change, tx });
-          await nodes.batchDeleteNodes(id, doomed, { ...change, tx });
-          return { created, updated, deleted: doomed.length };
-        },
-        { name: 'nodes.batch' },
-      );
+      const { changeSummary, ...batch } = request.body;
+      return nodes.applyBatch(id, batch, { actor: actorOf(request), changeSummary });
     },
   });
 };

@@ -1,12 +1,22 @@
 import type { Kysely } from 'kysely';
-import { notFound } from '../../lib/errors/app-error.ts';
-import { faultsOf, parseOrThrow, safeParse } from '../../lib/errors/zod-faults.ts';
+import { notFound, validationError } from '../../lib/errors/app-error.ts';
+import { parseOrThrow } from '../../lib/errors/zod-faults.ts';
 import type { Postgres } from '../../lib/postgres/postgres.ts';
 import type { DB } from '../../lib/postgres/schema.generated.ts';
 import type { Transaction } from '../../lib/postgres/transaction.ts';
 import { announceChange, type Change } from '../knowledge/change.ts';
-import { checkAll, checkFields, type Valid } from './check-batch.ts';
-import type { Expectation } from './entity-store.ts';
+import {
+  allValid,
+  checkCreation,
+  checkDeletion,
+  checkUpdate,
+  faultsOfList,
+  validOnes,
+  type NodeDeletion,
+  type NodeUpdate,
+  type Valid,
+} from './check-batch.ts';
+import type { EntityDeletion, EntityUpdate, Expectation } from './entity-store.ts';
 import { featureNodesOn, type FeatureNodes, type NodeWithElements } from './feature-nodes.ts';
 import {
   featureType as knownFeature,
@@ -18,22 +28,32 @@ import {
   type NodePatch,
 } from './input.ts';
 import { LinkRepository } from './link-repository.ts';
-import type { BaseNode, ConnectedNode, FeatureType, NodeElement, NodeLink, NodeReference } from './types.ts';
+import type {
+  BaseNode,
+  ConnectedNode,
+  FeatureType,
+  JsonObject,
+  NodeElement,
+  NodeLink,
+  NodeReference,
+} from './types.ts';
 
 /** A change that may be part of the caller's own open transaction. */
 export interface NodeChange extends Change {
   readonly tx?: Transaction | undefined;
 }
 
-export interface NodeUpdate extends Expectation {
-  readonly featureType: FeatureType;
-  readonly entityId: string;
-  readonly updates: NodePatch;
+/** Entities to make, change and delete, all or none. */
+export interface NodeBatch {
+  readonly create?: readonly NodeInput[];
+  readonly update?: readonly NodeUpdate[];
+  readonly delete?: readonly NodeDeletion[];
 }
 
-export interface NodeDeletion extends Expectation {
-  readonly featureType: FeatureType;
-  readonly entityId: string;
+export interface NodeBatchResult {
+  readonly created: readonly BaseNode[];
+  readonly updated: readonly BaseNode[];
+  readonly deleted: number;
 }
 
 const elementOf = (node: BaseNode, element: NodeElement): BaseNode => ({
@@ -56,17 +76,6 @@ const requireElement = (found: NodeWithElements, nodeId: string): BaseNode => {
   if (!node) throw notFound('node', nodeId);
   return node;
 };
-
-/** An entity's fields of what all nodes have. `type` is that of its feature, and can't be chosen. */
-const fieldsOf = (
-  { nameField }: FeatureNodes,
-  { name, data, metadata, position }: NodePatch,
-): Readonly<Record<string, unknown>> => ({
-  ...data,
-  ...(name === undefined ? {} : { [nameField]: name }),
-  ...(metadata === undefined ? {} : { metadata }),
-  ...(position === undefined ? {} : { position }),
-});
 
 /** Changes of nodes of all features, and what can be asked of one. Every change leaves an event in its transaction. */
 export class UnifiedNodeService {
@@ -187,18 +196,8 @@ export class UnifiedNodeService {
     inputs: readonly NodeInput[],
     context: NodeChange = {},
   ): Promise<readonly BaseNode[]> {
-    const checked = checkAll(inputs, (input) => {
-      const parsed = safeParse(nodeInput, input);
-      if (!parsed.success) return { faults: faultsOf(parsed.error) };
-      const { featureType, entityId, ...node } = parsed.data;
-      if (entityId !== undefined)
-        return { faults: [{ path: 'entityId', message: 'a batch makes entities, not elements' }] };
-      const nodes = this.#features[featureType];
-      return checkFields(featureType, nodes.input, fieldsOf(nodes, node), parsed.data.data);
-    });
-    return this.#change('nodes.create', context, (db) =>
-      this.#byFeature(checked, (featureType, fields) => featureNodesOn(db)[featureType].insert(workspaceId, fields)),
-    );
+    const checked = allValid(inputs.map((input) => checkCreation(this.#features, input)));
+    return this.#change('nodes.create', context, (db) => this.#create(db, workspaceId, checked));
   }
 
   /**
@@ -211,26 +210,8 @@ export class UnifiedNodeService {
     updates: readonly NodeUpdate[],
     context: NodeChange = {},
   ): Promise<readonly BaseNode[]> {
-    const checked = checkAll(updates, ({ featureType, entityId, updates: patch, expectedRevision }) => {
-      const feature = safeParse(knownFeature, featureType);
-      const parsed = safeParse(nodePatch, patch);
-      if (!feature.success || !parsed.success) {
-        return {
-          faults: [
-            ...(feature.success ? [] : faultsOf(feature.error, ['featureType'])),
-            ...(parsed.success ? [] : faultsOf(parsed.error)),
-          ],
-        };
-      }
-      const nodes = this.#features[feature.data];
-      const fields = checkFields(feature.data, nodes.patch, fieldsOf(nodes, parsed.data), parsed.data.data ?? {});
-      return 'faults' in fields
-        ? fields
-        : { featureType: fields.featureType, value: { id: entityId, patch: fields.value, expectedRevision } };
-    });
-    return this.#change('nodes.update', context, (db) =>
-      this.#byFeature(checked, (featureType, changes) => featureNodesOn(db)[featureType].update(workspaceId, changes)),
-    );
+    const checked = allValid(updates.map((update) => checkUpdate(this.#features, update)));
+    return this.#change('nodes.update', context, (db) => this.#update(db, workspaceId, checked));
   }
 
   /** Deletes entities, all or none, in one statement a feature. @throws AppError as {@link batchUpdateNodes}. */
@@ -239,17 +220,53 @@ export class UnifiedNodeService {
     deletions: readonly NodeDeletion[],
     context: NodeChange = {},
   ): Promise<void> {
-    const checked = checkAll(deletions, ({ featureType, entityId, expectedRevision }) => {
-      const feature = safeParse(knownFeature, featureType);
-      if (!feature.success) return { faults: faultsOf(feature.error, ['featureType']) };
-      return { featureType: feature.data, value: { id: entityId, expectedRevision } };
+    const checked = allValid(deletions.map(checkDeletion));
+    await this.#change('nodes.delete', context, (db) => this.#delete(db, workspaceId, checked, context.actor));
+  }
+
+  /**
+   * Makes, changes and deletes entities, in that order, all or none.
+   * @throws AppError VALIDATION_ERROR naming every fault of all three lists, such as `update[3].data.status`; else as
+   * {@link batchUpdateNodes}.
+   */
+  async applyBatch(workspaceId: string, batch: NodeBatch, context: NodeChange = {}): Promise<NodeBatchResult> {
+    const create = (batch.create ?? []).map((input) => checkCreation(this.#features, input));
+    const update = (batch.update ?? []).map((one) => checkUpdate(this.#features, one));
+    const doomed = (batch.delete ?? []).map(checkDeletion);
+    const faults = [
+      ...faultsOfList(create, 'create'),
+      ...faultsOfList(update, 'update'),
+      ...faultsOfList(doomed, 'delete'),
+    ];
+    if (faults.length > 0) throw validationError('the batch', faults);
+    return this.#change('nodes.batch', context, async (db) => {
+      const created = await this.#create(db, workspaceId, validOnes(create));
+      const updated = await this.#update(db, workspaceId, validOnes(update));
+      await this.#delete(db, workspaceId, validOnes(doomed), context.actor);
+      return { created, updated, deleted: doomed.length };
     });
-    await this.#change('nodes.delete', context, (db) =>
-      this.#byFeature(checked, async (featureType, ids) => {
-        await featureNodesOn(db)[featureType].delete(workspaceId, ids, context.actor);
-        return [];
-      }),
+  }
+
+  #create(db: Kysely<DB>, workspaceId: string, valid: readonly Valid<JsonObject>[]): Promise<readonly BaseNode[]> {
+    return this.#byFeature(valid, (featureType, fields) => featureNodesOn(db)[featureType].insert(workspaceId, fields));
+  }
+
+  #update(db: Kysely<DB>, workspaceId: string, valid: readonly Valid<EntityUpdate>[]): Promise<readonly BaseNode[]> {
+    return this.#byFeature(valid, (featureType, updates) =>
+      featureNodesOn(db)[featureType].update(workspaceId, updates),
     );
+  }
+
+  async #delete(
+    db: Kysely<DB>,
+    workspaceId: string,
+    valid: readonly Valid<EntityDeletion>[],
+    actor: string | undefined,
+  ): Promise<void> {
+    await this.#byFeature(valid, async (featureType, ids) => {
+      await featureNodesOn(db)[featureType].delete(workspaceId, ids, actor);
+      return [];
+    });
   }
 
   #nodes(featureType: FeatureType): FeatureNodes {
