@@ -3,11 +3,12 @@ import { loadConfig } from '../src/lib/config/load-config.ts';
 import { ownServer } from '../src/lib/embedded/own-server.ts';
 import { createLog } from '../src/lib/log/create-log.ts';
 import { Shutdown } from '../src/lib/shutdown/shutdown.ts';
+import { findElasticsearch } from '../test/services/elasticsearch-service.ts';
 import { findRedis } from '../test/services/redis-service.ts';
 import { RedisServer } from '../test/services/redis-server.ts';
 
 // Starts the servers that docker-compose.yml would, without Docker, until Ctrl-C. Postgres keeps its data in
-// `.treadle/services`; Redis keeps nothing.
+// `.treadle/services`; Redis and Elasticsearch keep nothing.
 const log = createLog({ level: 'warn' });
 const shutdown = new Shutdown({ log, graceMs: 10_000 });
 try {
@@ -32,6 +33,11 @@ try {
     );
     console.log(`export REDIS_URL=${server.url}`);
   }
+  const elasticsearch = await shutdown.start('elasticsearch', findElasticsearch, async (found) => {
+    if ('stop' in found) await found.stop();
+  });
+  if ('missing' in elasticsearch) console.error(`# no Elasticsearch: ${elasticsearch.missing}`);
+  else console.log(`export ELASTICSEARCH_URL=${elasticsearch.url}`);
   console.error('# Ctrl-C ends them.');
   const keepAlive = setInterval(() => undefined, 60_000);
   shutdown.onClose('wait', () => clearInterval(keepAlive));

@@ -49,7 +49,7 @@ const testOn = async (root: string): Promise<number> => {
   const programs = await findPrograms();
   const data = path.join(root, 'data');
   await fs.mkdir(data);
-  const runAs = chooseRunAs(programs, root, data);
+  const runAs = chooseRunAs(programs.postgres, root, data);
   giveTo(runAs, data);
   const secret = path.join(root, 'password');
   await fs.writeFile(secret, 'secret\n');

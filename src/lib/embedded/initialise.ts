@@ -27,7 +27,7 @@ const takeBack = async (runAs: RunAs, file: string): Promise<void> => {
 };
 
 const runInitdb = async (binaries: Binaries, draft: DataFolder): Promise<void> => {
-  const runAs = chooseRunAs(binaries, draft.root, draft.data);
+  const runAs = chooseRunAs(binaries.postgres, draft.root, draft.data);
   giveTo(runAs, draft.data);
   giveTo(runAs, draft.password);
   const { file, args } = commandOf(runAs, binaries.initdb, [

@@ -63,7 +63,7 @@ const openLog = async (folder: DataFolder): Promise<{ handle: fs.FileHandle; siz
 
 const spawnServer = async (options: LaunchOptions): Promise<{ child: ChildProcess; logOffset: number }> => {
   const { folder, binaries, port, settings = {}, wrapper = [] } = options;
-  const runAs = chooseRunAs(binaries, folder.root, folder.data);
+  const runAs = chooseRunAs(binaries.postgres, folder.root, folder.data);
   giveTo(runAs, folder.data);
   const server = [binaries.postgres, '-D', folder.data, '-p', String(port)];
   for (const [name, value] of Object.entries({ ...baseSettings, ...settings })) server.push('-c', `${name}=${value}`);

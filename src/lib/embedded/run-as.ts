@@ -3,7 +3,6 @@ import { lchownSync, readdirSync, statSync } from 'node:fs';
 import { userInfo } from 'node:os';
 import path from 'node:path';
 import { AppError } from '../errors/app-error.ts';
-import type { Binaries } from './binaries.ts';
 
 /** How Postgres' programs are started. They refuse to run as root, so root needs a detour. */
 export interface RunAs {
@@ -65,9 +64,9 @@ export const giveTo = (runAs: RunAs, place: string): void => {
   lchownSync(place, owner.uid, owner.gid);
 };
 
-const works = (runAs: RunAs, binaries: Binaries, folder: string): boolean => {
+const works = (runAs: RunAs, program: string, folder: string): boolean => {
   const probe = '"$0" --version >/dev/null 2>&1 && cd "$1"';
-  const { file, args } = commandOf(runAs, '/bin/sh', ['-c', probe, binaries.postgres, folder]);
+  const { file, args } = commandOf(runAs, '/bin/sh', ['-c', probe, program, folder]);
   return spawnSync(file, [...args], { stdio: 'ignore', ...runAs.spawnOptions }).status === 0;
 };
 
@@ -80,29 +79,30 @@ const hasName = (): boolean => {
 };
 
 /** initdb asks for the user's name, which users that a container was started with often do not have. */
-const chooseForUser = (binaries: Binaries, parent: string): RunAs => {
+const chooseForUser = (program: string, parent: string): RunAs => {
   const named = asNamespace(undefined);
-  return hasName() || !works(named, binaries, parent) ? asOurselves : named;
+  return hasName() || !works(named, program, parent) ? asOurselves : named;
 };
 
 /**
  * How to run Postgres here: as we are, or for root the first of three ways that works: a user namespace in which root is
  * somebody else, another user that may pass closed folders, another user. Data that an ordinary user owns stays theirs.
- * `parent` is the folder the data lies in, `data` the data itself once there is some.
+ * `program` answers
+ * `--version`, `parent` is the folder the data lies in, `data` the data itself once there is some.
  * @throws AppError CONFIGURATION_ERROR when root has no way.
  */
-export const chooseRunAs = (binaries: Binaries, parent: string, data: string): RunAs => {
-  if (process.geteuid?.() !== 0) return chooseForUser(binaries, parent);
+export const chooseRunAs = (program: string, parent: string, data: string): RunAs => {
+  if (process.geteuid?.() !== 0) return chooseForUser(program, parent);
   const present = statSync(data, { throwIfNoEntry: false });
   const ways =
     present && present.uid !== 0
       ? [withCapabilities(present.uid, present.gid), asOtherUser(present.uid, present.gid)]
       : [asNamespace({ uid: 0, gid: 0 }), withCapabilities(nobody, nobody), asOtherUser(nobody, nobody)];
-  const way = ways.find((candidate) => works(candidate, binaries, parent));
+  const way = ways.find((candidate) => works(candidate, program, parent));
   if (way) return way;
   throw new AppError(
     'CONFIGURATION_ERROR',
-    `Postgres refuses to run as root, and no other user can reach ${binaries.postgres} and ${parent}: ` +
+    `Postgres refuses to run as root, and no other user can reach ${program} and ${parent}: ` +
       'run Treadle as an ordinary user, put TREADLE_DATA_DIR and the installation where every user can reach them, or set DATABASE_URL',
     { faults: [{ variable: 'TREADLE_DATA_DIR', message: 'is out of reach of the user Postgres must run as' }] },
   );
