@@ -117,6 +117,7 @@ test('after a lost connection everything that was not confirmed comes again, and
     );
     await admin.query('INSERT INTO item VALUES (3)');
     await until('the third', () => idsOf(heard).includes(3));
+    await goesOnFor('200 ms');
     await admin.query(`SELECT pg_terminate_backend(active_pid) FROM pg_replication_slots WHERE slot_name = '${slot}'`);
     expect(await stream.ended).toMatchObject({ code: '57P01' });
     await first.query('COMMIT');
