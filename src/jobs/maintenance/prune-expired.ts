@@ -101,7 +101,9 @@ const deleteSagas = async (postgres: Postgres, retention: Retention, signal: Abo
     const { rowCount } = await postgres.query(
       `DELETE FROM treadle.sagas WHERE id = ANY (ARRAY(
          SELECT id FROM treadle.sagas
-         WHERE finished_at < now() - make_interval(secs => CASE state WHEN 'failed' THEN $2::float8 ELSE $1::float8 END) LIMIT ${batchSize}))`,
+         WHERE finished_at < now() - make_interval(secs => least($1::float8, $2::float8))
+           AND finished_at < now() - make_interval(secs => CASE state WHEN 'failed' THEN $2::float8 ELSE $1::float8 END)
+         LIMIT ${batchSize}))`,
       [retention.completedMs / 1_000, retention.deadMs / 1_000],
     );
     deleted += rowCount ?? 0;

@@ -1,0 +1,168 @@
+import { signBits } from '../../src/domain/embeddings/sign-bits.ts';
+import type { Postgres } from '../../src/lib/postgres/postgres.ts';
+
+/** Large enough for plans to differ from reading everything. */
+export interface Filled {
+  readonly postgres: Postgres;
+  /** The workspace that holds a small part of all rows. */
+  readonly ws: string;
+  /** A workspace that holds half of the documents. */
+  readonly large: string;
+  readonly model: string;
+}
+
+const bits = signBits(Float32Array.of(1, 0, 0, 0, 0, 0, 0, 0));
+
+/** Rows without the triggers, which other tests are about. */
+const insert = async (postgres: Postgres, text: string, values: unknown[] = []): Promise<void> =>
+  postgres.transaction(
+    async (tx) => {
+      await tx.query('SET LOCAL session_replication_role = replica');
+      await tx.query(text, values);
+    },
+    { name: 'fill' },
+  );
+
+export const fillKnowledge = async ({ postgres, ws, large, model }: Filled): Promise<void> => {
+  await insert(
+    postgres,
+    `INSERT INTO treadle.users (workspace_id, email, name)
+     SELECT $1, CASE WHEN n % 2 = 0 THEN 'p' || n || '@x.example' END, 'Person ' || n FROM generate_series(1, $2::integer) AS n
+     UNION ALL SELECT gen_random_uuid(), 'other' || n || '@x.example', 'Other ' || n FROM generate_series(1, 4000) AS n`,
+    [ws, 40],
+  );
+  await insert(
+    postgres,
+    `INSERT INTO treadle.workspace_members (workspace_id, user_id) SELECT workspace_id, id FROM treadle.users`,
+  );
+  await insert(
+    postgres,
+    `INSERT INTO treadle.roles (workspace_id, name) SELECT CASE WHEN n = 1 THEN $1 ELSE gen_random_uuid() END, 'r' || n
+    FROM generate_series(1, 2000) AS n`,
+    [ws],
+  );
+  await insert(
+    postgres,
+    `INSERT INTO treadle.user_roles (workspace_id, user_id, role_id)
+    SELECT u.workspace_id, u.id, r.id FROM (SELECT *, row_number() OVER (ORDER BY id) AS n FROM treadle.users) AS u
+    JOIN (SELECT *, row_number() OVER (ORDER BY id) AS n FROM treadle.roles) AS r USING (n)`,
+  );
+  for (const [table, name] of [
+    ['tags', 'tag'],
+    ['collections', 'collection'],
+  ]) {
+    await insert(
+      postgres,
+      `INSERT INTO treadle.${table} (workspace_id, name)
+      SELECT CASE WHEN n <= 50 THEN $1 ELSE gen_random_uuid() END, '${name} ' || n FROM generate_series(1, 3000) AS n`,
+      [ws],
+    );
+  }
+  await insert(
+    postgres,
+    `INSERT INTO treadle.knowledge (workspace_id, title, content, status, source_id, author_id, collection_id, updated_at)
+     SELECT CASE WHEN made.n <= 500 THEN $1 ELSE CASE WHEN made.n <= 10000 THEN $2 ELSE md5((made.n % 50)::text)::uuid END END, 'Title ' || made.n, 'word' || made.n % 300 || ' text',
+       'published', 's' || made.n, u.id, c.id, now() - made.n * interval '1 minute'
+     FROM generate_series(1, 20000) AS made (n)
+     LEFT JOIN (SELECT id, row_number() OVER (ORDER BY id) AS n FROM treadle.users WHERE workspace_id = $1) AS u ON u.n = made.n % 200
+     LEFT JOIN (SELECT id, row_number() OVER (ORDER BY id) AS n FROM treadle.collections WHERE workspace_id = $1) AS c ON c.n = made.n % 200`,
+    [ws, large],
+  );
+  await insert(
+    postgres,
+    `INSERT INTO treadle.knowledge_tags (workspace_id, knowledge_id, tag_id)
+    SELECT k.workspace_id, k.id, t.id FROM treadle.knowledge AS k JOIN treadle.tags AS t
+      ON t.workspace_id = $1 AND t.name = 'tag ' || (1 + hashtext(k.id::text) % 50)`,
+    [ws],
+  );
+  await insert(
+    postgres,
+    `INSERT INTO treadle.knowledge_versions (workspace_id, knowledge_id, version_number, title, content, excerpt, author_id)
+    SELECT workspace_id, id, 1, title, content, excerpt, author_id FROM treadle.knowledge`,
+  );
+  await insert(
+    postgres,
+    `INSERT INTO treadle.search_documents (document_id, workspace_id, status, author_id, collection_id, created_at,
+      updated_at, title, title_key, tags, names, vector)
+    SELECT k.id, k.workspace_id, k.status, k.author_id, k.collection_id, k.created_at, k.updated_at, k.title, treadle.search_key(k.title),
+      ARRAY['tag ' || hashtext(k.id::text) % 300], ' ' || treadle.search_key(k.title), treadle.search_vector(k.title, '', k.content)
+    FROM treadle.knowledge AS k`,
+  );
+  await insert(
+    postgres,
+    `INSERT INTO treadle.embeddings (workspace_id, entity_type, entity_id, chunk_index, model, dimensions, content_hash,
+      chunk_start, chunk_end, bits, vector)
+    SELECT workspace_id, 'knowledge', id, 0, $1, 8, sha256(id::text::bytea), 0, 1, $2::bit varying, ARRAY[1, 0, 0, 0, 0, 0, 0, 0]::real[]
+    FROM treadle.knowledge`,
+    [model, bits],
+  );
+  await insert(
+    postgres,
+    `INSERT INTO treadle.pending_embeddings (workspace_id, content_hash, dimensions, bits, vector, created_at)
+    SELECT $1, sha256(n::text::bytea), 8, $2::bit varying, ARRAY[1, 0, 0, 0, 0, 0, 0, 0]::real[], now() - n * interval '1 minute'
+    FROM generate_series(1, 1500) AS n`,
+    [ws, bits],
+  );
+};
+
+export const fillNodes = async ({ postgres, ws }: Filled): Promise<void> => {
+  const features = [
+    ['function_models', 'model_id', 'function-model', 'name'],
+    ['knowledge_base_sops', 'sop_id', 'knowledge-base', 'title'],
+    ['event_storms', 'storm_id', 'event-storm', 'name'],
+    ['spindles', 'spindle_id', 'spindle', 'name'],
+  ];
+  for (const [table, id, feature, name] of features) {
+    const more: Readonly<Record<string, readonly [string, string]>> = {
+      knowledge_base_sops: [
+        ', content, category, search_keywords',
+        `, 'word' || n % 500, 'category ' || n % 100, ARRAY['keyword' || n % 500]`,
+      ],
+      event_storms: [', domain_context', `, 'domain ' || n % 500`],
+    };
+    const [columns = '', values = ''] = more[table ?? ''] ?? [];
+    await insert(
+      postgres,
+      `INSERT INTO treadle.${table} (workspace_id, ${name}${columns})
+       SELECT CASE WHEN n <= 500 THEN $1 ELSE md5((n % 20)::text)::uuid END, 'Node ' || n${values} FROM generate_series(1, 10000) AS n`,
+      [ws],
+    );
+    await insert(
+      postgres,
+      `INSERT INTO treadle.node_metadata (workspace_id, feature_type, entity_id, node_type, name, revision, created_at, updated_at)
+       SELECT workspace_id, $1, ${id}, $1, ${name}, 1, now(), now() - row_number() OVER () * interval '1 second' FROM treadle.${table}`,
+      [feature],
+    );
+    await insert(
+      postgres,
+      `INSERT INTO treadle.node_events (workspace_id, event_type, feature_type, entity_id, revision, data)
+       SELECT workspace_id, 'node.created', $1, ${id}, 1, to_jsonb(made) FROM treadle.${table} AS made`,
+      [feature],
+    );
+  }
+  await insert(
+    postgres,
+    `INSERT INTO treadle.node_links (workspace_id, source_feature, source_entity_id, target_feature, target_entity_id, link_type)
+     SELECT a.workspace_id, 'spindle', a.spindle_id, 'spindle', b.spindle_id, 'supports'
+     FROM (SELECT *, row_number() OVER (ORDER BY spindle_id) AS n FROM treadle.spindles) AS a
+     JOIN (SELECT *, row_number() OVER (ORDER BY spindle_id) AS n FROM treadle.spindles) AS b ON b.n = a.n + 1`,
+  );
+  await insert(
+    postgres,
+    `INSERT INTO treadle.events (type, aggregate_id, occurred_on)
+     SELECT 'knowledge.updated', n::text, now() - (n < 100)::integer * interval '400 days' FROM generate_series(1, 20000) AS n`,
+  );
+  await insert(
+    postgres,
+    `INSERT INTO treadle.executions (workspace_id, kind, entity_id, created_at)
+     SELECT workspace_id, 'spindle', spindle_id, now() FROM treadle.spindles`,
+  );
+  await insert(
+    postgres,
+    `INSERT INTO treadle.sagas (name, input, state, job_id, finished_at, workspace_id)
+     SELECT 'many', '{}', 'completed', gen_random_uuid(), now() - (n < 100)::integer * interval '400 days',
+       CASE WHEN n % 100 = 0 THEN $1::uuid END
+     FROM generate_series(1, 20000) AS n`,
+    [ws],
+  );
+};

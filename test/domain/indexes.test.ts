@@ -1,0 +1,226 @@
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { EmbeddingRepository } from '../../src/domain/embeddings/embedding-repository.ts';
+import { KnowledgeService } from '../../src/domain/knowledge/service.ts';
+import { EventStormRepository } from '../../src/domain/nodes/event-storm-repository.ts';
+import { KnowledgeBaseRepository } from '../../src/domain/nodes/knowledge-base-repository.ts';
+import { LinkRepository } from '../../src/domain/nodes/link-repository.ts';
+import { NodeQueries } from '../../src/domain/nodes/node-queries.ts';
+import { SpindleRepository } from '../../src/domain/nodes/spindle-repository.ts';
+import { PostgresSearch } from '../../src/domain/search/postgres/postgres-search.ts';
+import type { BackendQuery } from '../../src/domain/search/search-port.ts';
+import { SagaService } from '../../src/domain/sagas/service.ts';
+import { UserService } from '../../src/domain/users/service.ts';
+import { WorkspaceService } from '../../src/domain/workspaces/service.ts';
+import { pruneExpired } from '../../src/jobs/maintenance/prune-expired.ts';
+import { loadConfig } from '../../src/lib/config/load-config.ts';
+import { createLog } from '../../src/lib/log/create-log.ts';
+import { Postgres } from '../../src/lib/postgres/postgres.ts';
+import { useDatabase } from '../services/database.ts';
+import { fillKnowledge, fillNodes } from './fill-tables.ts';
+
+// For each index of the data layer a call of Treadle that uses it, as the server's own plans tell, in tables of which the
+// workspace is a small part.
+
+const database = useDatabase();
+const log = createLog({ level: 'silent' });
+const embeddings = new EmbeddingRepository('test', 8);
+const plans: string[] = [];
+let explained: Postgres;
+let ws = '';
+let large = '';
+
+/** Has the plan of every statement told to its connection, those inside of functions and triggers too. */
+const openExplained = async (): Promise<Postgres> => {
+  const settings = [
+    'session_preload_libraries = auto_explain',
+    'auto_explain.log_min_duration = 0',
+    'auto_explain.log_level = notice',
+    'auto_explain.log_nested_statements = on',
+    'auto_explain.log_format = json',
+  ];
+  const name = new URL(database.url).pathname.slice(1);
+  for (const setting of settings) await database.query(`ALTER DATABASE ${name} SET ${setting}`);
+  const { url } = database;
+  const postgres = new Postgres(
+    { url, directUrl: url, poolSize: 4, statementTimeoutMs: 30_000, applicationName: 'explained' },
+    log,
+  );
+  postgres.pool.on('connect', (client) => {
+    client.on('notice', ({ message }) => plans.push(message ?? ''));
+  });
+  return postgres;
+};
+
+beforeAll(async () => {
+  const { postgres } = database;
+  const workspaces = new WorkspaceService({ postgres, log });
+  ws = (await workspaces.create({ name: 'small' })).id;
+  large = (await workspaces.create({ name: 'large' })).id;
+  await fillKnowledge({ postgres, ws, large, model: embeddings.model });
+  await fillNodes({ postgres, ws, large, model: embeddings.model });
+  await database.query('VACUUM ANALYZE');
+  explained = await openExplained();
+});
+afterAll(() => explained.close());
+
+const first = async (text: string): Promise<string> => {
+  const [row] = await database.query<{ id: string }>(text, [ws]);
+  return row?.id ?? '';
+};
+const anAuthor = (): Promise<string> =>
+  first('SELECT author_id AS id FROM treadle.knowledge WHERE workspace_id = $1 AND author_id IS NOT NULL LIMIT 1');
+const aCollection = (): Promise<string> =>
+  first(
+    'SELECT collection_id AS id FROM treadle.knowledge WHERE workspace_id = $1 AND collection_id IS NOT NULL LIMIT 1',
+  );
+const aSpindle = (): Promise<string> =>
+  first('SELECT spindle_id AS id FROM treadle.spindles WHERE workspace_id = $1 LIMIT 1');
+const listed = (more: Partial<BackendQuery>): BackendQuery => ({
+  workspaceId: ws,
+  rankedBy: { kind: 'listing' },
+  filters: {},
+  sort: 'relevance',
+  limit: 20,
+  offset: 0,
+  ...more,
+});
+
+const knowledge = (): KnowledgeService => new KnowledgeService({ postgres: explained, log });
+const users = (): UserService => new UserService({ postgres: explained, log });
+const search = (): PostgresSearch => new PostgresSearch(explained);
+const sops = (): KnowledgeBaseRepository => new KnowledgeBaseRepository(explained.db);
+const queries = (): NodeQueries => new NodeQueries(explained);
+const sagas = (): SagaService =>
+  new SagaService({ postgres: explained, definitions: [], enqueue: () => Promise.reject(new Error('none')) });
+/** Plans of a statement and of what follows from it, which is taken back. */
+const removed = (text: string, values: unknown[]): Promise<unknown> =>
+  explained
+    .transaction(async (tx) => {
+      await tx.query(text, values);
+      throw new Error('taken back');
+    })
+    .catch(() => undefined);
+const withoutWorkspace = (): Promise<unknown> => removed('DELETE FROM treadle.workspaces WHERE id = $1', [ws]);
+const pruned = (): Promise<unknown> => pruneExpired(explained, loadConfig({}).retention, AbortSignal.timeout(30_000));
+
+const uses: readonly (readonly [index: string, what: string, call: () => Promise<unknown>])[] = [
+  ['knowledge_latest', 'a page of documents', () => knowledge().findByWorkspace(ws)],
+  ['knowledge_author', 'documents of an author', async () => knowledge().count(ws, { authorId: await anAuthor() })],
+  [
+    'knowledge_collection',
+    'documents of a collection',
+    async () => knowledge().count(ws, { collectionId: await aCollection() }),
+  ],
+  ['knowledge_source_id_key', 'a document by its source', () => knowledge().count(ws, { sourceId: 's7' })],
+  ['knowledge_tags_tag', 'the tags of a workspace with their counts', () => knowledge().tags(ws)],
+  ['users_by_email', 'authors by email', () => users().ensureAuthors(ws, ['P <p2@x.example>'])],
+  ['users_name_key', 'authors by name', () => users().ensureAuthors(ws, ['Person 1'])],
+  ['users_email_key', 'an account by email', () => users().findByEmail('a@x.example')],
+  ['workspace_members_user', 'what a user has written', async () => users().getUserStats(await anAuthor())],
+  [
+    'user_roles_role',
+    'who holds a role that is removed',
+    () => removed('DELETE FROM treadle.roles WHERE id IN (SELECT role_id FROM treadle.user_roles LIMIT 1)', []),
+  ],
+  ['search_documents_latest', 'what changed last', () => search().search(listed({}))],
+  [
+    'search_documents_vector',
+    'a search by words',
+    () => search().search(listed({ workspaceId: large, rankedBy: { kind: 'words', words: 'word7' } })),
+  ],
+  ['search_documents_tags', 'a search for a tag', () => search().search(listed({ filters: { tags: ['tag 7'] } }))],
+  ['search_documents_names', 'a title as it is typed', () => search().suggest(ws, 'title 77')],
+  [
+    'embeddings_workspace',
+    'the nearest chunks',
+    () =>
+      embeddings.nearest(explained, {
+        workspaceId: ws,
+        entityType: 'knowledge',
+        vector: Float32Array.of(1, 0, 0, 0, 0, 0, 0, 0),
+        limit: 5,
+      }),
+  ],
+  ['embeddings_hash', 'vectors that are there', () => embeddings.storedHashes(explained, ws, [Buffer.alloc(32)])],
+  ['pending_embeddings_created', 'vectors kept for a day', () => embeddings.dropPending(explained, ws, [])],
+  ['node_metadata_latest', 'a page of nodes', () => queries().list(ws, 'spindle')],
+  ['knowledge_base_sops_words', 'SOPs by their words', () => sops().searchSOPs(ws, 'word7')],
+  ['knowledge_base_sops_keywords', 'SOPs by a keyword', () => sops().searchSOPs(ws, 'keyword7')],
+  ['knowledge_base_sops_category', 'SOPs of a category', () => sops().getSOPsByCategory(ws, 'category 7')],
+  [
+    'event_storms_domain',
+    'storms of a domain',
+    () => new EventStormRepository(explained.db).getEventStormByDomain(ws, 'domain 7'),
+  ],
+  [
+    'executions_latest',
+    'the history of a spindle',
+    async () => new SpindleRepository(explained.db).getSpindleExecutionHistory(ws, await aSpindle()),
+  ],
+  [
+    'node_links_target',
+    'the links of a node',
+    async () =>
+      new LinkRepository(explained.db).getNodeLinks(ws, { featureType: 'spindle', entityId: await aSpindle() }),
+  ],
+  ['node_events_workspace', 'nodes made anew from their events', () => queries().rebuild(ws)],
+  ['sagas_name', 'sagas of a name', () => sagas().list({ name: 'none' })],
+  ['sagas_state', 'sagas in a state', () => sagas().list({ state: 'failed' })],
+  ['sagas_finished', 'sagas past their retention', pruned],
+  ['events_time', 'events past their retention', pruned],
+  ...[
+    'function_models_workspace',
+    'knowledge_base_sops_workspace',
+    'event_storms_workspace',
+    'spindles_workspace',
+    'sagas_workspace',
+  ].map((index) => [index, 'what goes with its workspace', withoutWorkspace] as const),
+];
+
+test.each(uses)('%s: %s', async (index, _, call) => {
+  plans.length = 0;
+  await call();
+  const found = new Set(
+    plans.flatMap((plan) => Array.from(plan.matchAll(/"Index Name": "(\w+)"/g), ([, name = '']) => name)),
+  );
+  expect([...found]).toContain(index);
+});
+
+test('every index of the data layer is there for one of these calls', async () => {
+  const rows = await database.query<{ name: string }>(
+    `SELECT c.relname AS name FROM pg_index AS i JOIN pg_class AS c ON c.oid = i.indexrelid
+     WHERE i.indrelid = ANY ($1::regclass[]) AND NOT EXISTS (SELECT FROM pg_constraint WHERE conindid = i.indexrelid)`,
+    [
+      [
+        'workspaces',
+        'users',
+        'workspace_members',
+        'roles',
+        'user_roles',
+        'collections',
+        'tags',
+        'knowledge',
+        'knowledge_tags',
+        'knowledge_versions',
+        'search_documents',
+        'embeddings',
+        'pending_embeddings',
+        'embedded_entities',
+        'function_models',
+        'knowledge_base_sops',
+        'event_storms',
+        'spindles',
+        'node_metadata',
+        'node_events',
+        'node_links',
+        'node_link_types',
+        'ai_agents',
+        'executions',
+        'sagas',
+        'saga_steps',
+      ].map((table) => `treadle.${table}`),
+    ],
+  );
+  const known = new Set(uses.map(([index]) => index));
+  expect(rows.map(({ name }) => name).filter((name) => !known.has(name))).toEqual([]);
+});
