@@ -117,10 +117,10 @@ const createDomain = ({ postgres, config, remote, log }: DomainParts) => {
     knowledge: new KnowledgeService({ postgres, log }),
     databaseHealth: new DatabaseHealthCheck({ postgres, log }),
     nodes: new UnifiedNodeService(postgres),
-    nodeLinks: new LinkRepository(postgres.db),
+    nodeLinks: new LinkRepository(postgres.reader.db),
     nodeQueries: new NodeQueries(postgres),
     embeddings,
-    search: new SearchService({ backend: new PostgresSearch(postgres), embedder: embeddings, log }),
+    search: new SearchService({ backend: new PostgresSearch(postgres.reader), embedder: embeddings, log }),
   };
 };
 
@@ -182,7 +182,7 @@ const createJobs = ({ postgres, registry, transports, announcements, log }: JobP
 
 const createMeter = (postgres: Postgres, queues: QueueAdmin, log: Log): Meter => {
   const meter = new Meter(log);
-  meter.addSource('postgres', () => [postgres.metrics()]);
+  meter.addSource('postgres', () => postgres.metrics());
   meter.addSource('ledger', ledgerMetrics({ postgres, queues }));
   return meter;
 };
@@ -213,8 +213,11 @@ export const createPlatform = async (
   if (config.migrate === 'auto') await migrateAll(database.directUrl, log, { allowLocks: database.embedded });
   else await checkSchema(database.directUrl);
   const { url, directUrl } = database;
-  const { poolSize, statementTimeoutMs } = config.database;
-  const postgres = new Postgres({ url, directUrl, poolSize, statementTimeoutMs, applicationName: 'treadle' }, log);
+  const { replicaUrls, poolSize, statementTimeoutMs } = config.database;
+  const postgres = new Postgres(
+    { url, directUrl, replicaUrls, poolSize, statementTimeoutMs, applicationName: 'treadle' },
+    log,
+  );
   await publishContracts(postgres, registry);
   const loops = parts.loops ?? new LoopWatch();
   const subscription = new Subscription(postgres, log, loops);

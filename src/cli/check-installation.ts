@@ -29,16 +29,23 @@ const checkSchemaAt = async (url: string): Promise<Pick<InstallationCheck, 'stat
 };
 
 const checkConfigured = async (config: Config, url: string): Promise<readonly InstallationCheck[]> => {
-  const { checkConnection } = await import('../lib/postgres/check-connection.ts');
-  const { directUrl = url, replicaUrl = url } = config.database;
-  const connect = (variable: string, address: string): Promise<InstallationCheck> =>
+  const { checkConnection, checkReplicas } = await import('../lib/postgres/check-connection.ts');
+  const { directUrl = url, replicaUrls } = config.database;
+  const connect = (variable: string, address: string, direct: boolean): Promise<InstallationCheck> =>
     attempt(variable, async () => {
-      await checkConnection(variable, address);
+      await checkConnection(variable, address, { direct });
       return ok('connected');
     });
-  const checks = [await connect('DATABASE_URL', url)];
-  if (directUrl !== url) checks.push(await connect('DATABASE_DIRECT_URL', directUrl));
-  if (replicaUrl !== url) checks.push(await connect('DATABASE_REPLICA_URL', replicaUrl));
+  const pooled = directUrl !== url;
+  const checks = [await connect('DATABASE_URL', url, !pooled)];
+  if (pooled) checks.push(await connect('DATABASE_DIRECT_URL', directUrl, true));
+  if (replicaUrls.length > 0 && checks.every(({ status }) => status === 'ok')) {
+    const follow = async (): Promise<Pick<InstallationCheck, 'status' | 'detail'>> => {
+      await checkReplicas(replicaUrls, url);
+      return ok(replicaUrls.length === 1 ? 'connected' : `${replicaUrls.length} connected`);
+    };
+    checks.push(await attempt('DATABASE_REPLICA_URL', follow));
+  }
   if (checks.some((check) => check.status === 'failed')) return checks;
   return [...checks, await attempt('schema', () => checkSchemaAt(directUrl))];
 };

@@ -15,6 +15,8 @@ import type { TestRedis } from '../services/redis.ts';
 
 export interface TreadleOptions {
   readonly database: Pick<TestDatabase, 'url'>;
+  /** The database by way of pgbouncer. */
+  readonly pooled?: { readonly url: string };
   /** Given: BullMQ on Redis; else on Postgres. */
   readonly redis?: Pick<TestRedis, 'url'>;
   readonly contracts: readonly JobContract[];
@@ -42,16 +44,18 @@ export const useTreadle = (options: TreadleOptions): TestTreadle => {
   };
   const openWorker = (): Promise<RunningRole> => startWorker(current(), { handlers: options.handlers });
   beforeAll(async () => {
-    const { url } = options.database;
+    const { url: directUrl } = options.database;
+    const { url } = options.pooled ?? options.database;
     const config = loadConfig({
       DATABASE_URL: url,
+      DATABASE_DIRECT_URL: directUrl,
       TREADLE_SHUTDOWN_GRACE_MS: '3000',
       LOG_LEVEL: process.env['TEST_LOG_LEVEL'] ?? 'silent',
       ...(options.redis ? { REDIS_URL: options.redis.url } : {}),
       ...options.env,
     });
     const log = createLog({ level: config.logLevel });
-    const database = { url, directUrl: url, embedded: false, close: () => Promise.resolve() };
+    const database = { url, directUrl, embedded: false, close: () => Promise.resolve() };
     platform = await createPlatform(config, log, database, {
       contracts: options.contracts,
       queues: options.queues ?? [],

@@ -1,4 +1,5 @@
 import type { TestProject } from 'vitest/node';
+import { findPgbouncer, missingPgbouncer } from './pgbouncer-program.ts';
 import { findPostgres } from './postgres-service.ts';
 import { findRedisProgram } from './redis-program.ts';
 import { findRedis, missingProgram, type RedisSource } from './redis-service.ts';
@@ -12,6 +13,8 @@ declare module 'vitest' {
     redis: RedisSource | undefined;
     /** The redis-server of this machine, for tests that start several or kill them. */
     redisProgram: string | undefined;
+    /** The pgbouncer of this machine. */
+    pgbouncer: string | undefined;
     /** By service: the line that would provide it. */
     missing: Readonly<Record<string, string>>;
   }
@@ -47,6 +50,9 @@ export default async function setup(project: TestProject): Promise<() => Promise
     const found = await findRedisProgram();
     if (found) project.provide('redisProgram', found.program);
     else missing['redis-server'] = missingProgram;
+    const pgbouncer = await findPgbouncer();
+    if (pgbouncer !== undefined) project.provide('pgbouncer', pgbouncer);
+    else missing['pgbouncer'] = missingPgbouncer;
     for (const service of Object.keys(missing)) console.log(`[services] ${service}: none (see the end of this run)`);
     project.provide('missing', missing);
     refuseInCi(missing);

@@ -14,7 +14,7 @@ export const describeConfig = (config: Config): Readonly<Record<VariableName, st
   return {
     DATABASE_URL: maskUrl(database.url),
     DATABASE_DIRECT_URL: maskUrl(database.directUrl),
-    DATABASE_REPLICA_URL: maskUrl(database.replicaUrl),
+    DATABASE_REPLICA_URL: maskUrl(database.replicaUrls.join(',') || undefined),
     DATABASE_POOL_SIZE: database.poolSize,
     DATABASE_STATEMENT_TIMEOUT_MS: database.statementTimeoutMs,
     REDIS_URL: maskUrl(redis.url),

@@ -15,7 +15,8 @@ export interface Config {
     /** Undefined means the embedded Postgres of `dataDir`. */
     readonly url: string | undefined;
     readonly directUrl: string | undefined;
-    readonly replicaUrl: string | undefined;
+    /** Servers that follow the first, for reads. */
+    readonly replicaUrls: readonly string[];
     readonly poolSize: number;
     readonly statementTimeoutMs: number;
   };
@@ -73,6 +74,15 @@ const urlOf = (protocols: readonly string[]) =>
     message: `must be a URL that starts with ${protocols.map((protocol) => `${protocol}//`).join(' or ')}`,
   });
 const postgresUrl = urlOf(['postgres:', 'postgresql:']);
+const postgresUrls = z
+  .string()
+  .transform((text) =>
+    text
+      .split(',')
+      .map((part) => part.trim())
+      .filter(Boolean),
+  )
+  .pipe(z.array(postgresUrl).min(1));
 const redisUrl = z.string().superRefine((text, context) => {
   try {
     parseRedisUrl(text);
@@ -101,7 +111,7 @@ const roleList = list.pipe(
 const variables = z.object({
   DATABASE_URL: optional(postgresUrl),
   DATABASE_DIRECT_URL: optional(postgresUrl),
-  DATABASE_REPLICA_URL: optional(postgresUrl),
+  DATABASE_REPLICA_URL: withDefault(postgresUrls, []),
   DATABASE_POOL_SIZE: withDefault(integer(2, 1_000), 20),
   DATABASE_STATEMENT_TIMEOUT_MS: withDefault(integer(0, 86_400_000), 30_000),
   REDIS_URL: optional(redisUrl),
@@ -150,7 +160,7 @@ const faultsAcross = (env: Variables): { variable: string; message: string }[] =
     found.push({ variable: 'REDIS_URL', message: 'must be set when TREADLE_QUEUE_BACKEND is redis' });
   }
   for (const variable of ['DATABASE_DIRECT_URL', 'DATABASE_REPLICA_URL'] as const) {
-    if (env[variable] !== undefined && env.DATABASE_URL === undefined) {
+    if ((env[variable]?.length ?? 0) > 0 && env.DATABASE_URL === undefined) {
       found.push({ variable, message: 'needs DATABASE_URL as well' });
     }
   }
@@ -195,7 +205,7 @@ export const loadConfig = (env: Readonly<Record<string, string | undefined>>): C
     database: {
       url: read.DATABASE_URL,
       directUrl: read.DATABASE_DIRECT_URL ?? read.DATABASE_URL,
-      replicaUrl: read.DATABASE_REPLICA_URL ?? read.DATABASE_URL,
+      replicaUrls: read.DATABASE_REPLICA_URL,
       poolSize: read.DATABASE_POOL_SIZE,
       statementTimeoutMs: read.DATABASE_STATEMENT_TIMEOUT_MS,
     },

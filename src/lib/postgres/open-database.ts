@@ -40,8 +40,9 @@ const nothingToClose = (): Promise<void> => Promise.resolve();
 export const openDatabase = async (config: Config, log: Log, options: OpenDatabaseOptions): Promise<Database> => {
   const { url, directUrl = url } = config.database;
   if (url !== undefined && directUrl !== undefined) {
-    await checkConnection('DATABASE_URL', url);
-    if (directUrl !== url) await checkConnection('DATABASE_DIRECT_URL', directUrl);
+    const pooled = directUrl !== url;
+    await checkConnection('DATABASE_URL', url, { direct: !pooled });
+    if (pooled) await checkConnection('DATABASE_DIRECT_URL', directUrl, { direct: true });
     return { url, directUrl, embedded: false, close: nothingToClose };
   }
   if (options.mode === 'attach') return embeddedAt(await attachToServer(config.dataDir), nothingToClose);

@@ -1,13 +1,18 @@
 import { Client, Pool, TypeOverrides, type ClientConfig } from 'pg';
 import type { Log } from '../log/create-log.ts';
+import { closeSurplus } from './resize-pool.ts';
+import { withSettings } from './url-settings.ts';
 
 export interface PoolOptions {
   readonly url: string;
   readonly max: number;
+  /** For each statement, 0 is without limit. Not for servers behind pgbouncer: see `BoundedPool`. */
   readonly statementTimeoutMs: number;
   readonly applicationName: string;
   /** Settings of every connection; leave out for servers behind pgbouncer, which refuses them. */
   readonly settings?: Readonly<Record<string, string>>;
+  /** Statements are sent without waiting for the answers to those before. */
+  readonly pipeline?: boolean;
 }
 
 const int8Oid = 20;
@@ -19,18 +24,13 @@ const createTypes = (): TypeOverrides => {
   return types;
 };
 
-const settingsText = (settings: Readonly<Record<string, string>>): string =>
-  Object.entries(settings)
-    .map(([name, value]) => `-c ${name}=${value}`)
-    .join(' ');
-
 /**
  * A pool with Treadle's limits: 20 s to get a connection (10 s of them to connect), 30 s idle, 1 h of life. Idle
  * connections that break are logged and replaced, never thrown.
  */
 export const createPool = (options: PoolOptions, log: Log): Pool => {
   const pool = new Pool({
-    connectionString: options.url,
+    connectionString: withSettings(options.url, options.settings ?? {}),
     max: options.max,
     connectionTimeoutMillis: 20_000,
     idleTimeoutMillis: 30_000,
@@ -39,8 +39,9 @@ export const createPool = (options: PoolOptions, log: Log): Pool => {
     application_name: options.applicationName,
     keepAlive: true,
     types: createTypes(),
-    ...(options.settings ? { options: settingsText(options.settings) } : {}),
+    pipeline: options.pipeline === true,
   });
+  closeSurplus(pool);
   // While the pool ends, its last connections may still hear that the server ends too.
   pool.on('error', (error) => pool.ending || log.warn({ event: 'postgres.idle-connection-lost', err: error }));
   // A connection that breaks while somebody has it says so to them by its next query; unheard, the event ends the process.

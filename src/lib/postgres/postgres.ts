@@ -1,11 +1,16 @@
 import type { Kysely } from 'kysely';
 import type pg from 'pg';
+import { validationError } from '../errors/app-error.ts';
 import type { Log } from '../log/create-log.ts';
 import type { Metric } from '../telemetry/metric-text.ts';
 import { kyselyOver } from './kysely.ts';
-import { connectDirect, createPool } from './pool.ts';
+import { openPools, preparedSize, type Pools } from './open-pools.ts';
+import { connectDirect } from './pool.ts';
 import { QueryMetrics } from './query-metrics.ts';
 import type { PreparingQueryable } from './queryable.ts';
+import { Reader } from './reader.ts';
+import { openReplicaPool } from './replica-pool.ts';
+import { resizePool } from './resize-pool.ts';
 import type { DB } from './schema.generated.ts';
 import { statementName } from './statement-name.ts';
 import { TransactionRunner, type Transaction, type TransactionOptions, type TransactionStats } from './transaction.ts';
@@ -14,6 +19,8 @@ export interface PostgresOptions {
   readonly url: string;
   /** Around pgbouncer, for LISTEN and session locks; `url` where there is none. Empty: as `pool` connects. */
   readonly directUrl: string;
+  /** Servers that follow this one, for reads. */
+  readonly replicaUrls?: readonly string[];
   readonly poolSize: number;
   readonly statementTimeoutMs: number;
   readonly applicationName: string;
@@ -28,6 +35,13 @@ export interface ConnectionStatus {
   readonly waiting: number;
 }
 
+const poolSizes = { min: 2, max: 1_000 };
+
+const portOf = (url: string): string => {
+  const { hostname, port } = new URL(url);
+  return `${hostname || 'localhost'}:${port || 5_432}`;
+};
+
 /** One process' way to Postgres: a pool, Kysely over it, transactions, and connections of their own on request. */
 export class Postgres implements PreparingQueryable {
   readonly db: Kysely<DB>;
@@ -35,48 +49,52 @@ export class Postgres implements PreparingQueryable {
   readonly directUrl: string;
   /** Of all that goes through here. */
   readonly queries = new QueryMetrics();
+  /** For reads that a replica may answer. */
+  readonly reader: Reader;
   readonly #applicationName: string;
-  readonly #direct: boolean;
-  readonly #ownsPool: boolean;
-  /** For {@link queryPrepared}; the pool itself where statements can't be prepared. */
-  readonly #prepared: pg.Pool;
+  readonly #pools: Pools;
   readonly #transactions: TransactionRunner;
 
   constructor(options: PostgresOptions, log: Log) {
-    // Through pgbouncer connections are shared: no settings at their start, no prepared statements.
-    this.#ownsPool = options.pool === undefined;
-    this.#direct = this.#ownsPool && options.url === options.directUrl;
-    const create = (max: number, settings: Readonly<Record<string, string>>): pg.Pool =>
-      createPool({ ...options, max, ...(this.#direct ? { settings: { jit: 'off', ...settings } } : {}) }, log);
-    this.pool = options.pool ?? create(options.poolSize, {});
-    // A plan made while the queue's tables were empty would read them from end to end, and be kept when they are full.
-    this.#prepared = this.#direct
-      ? create(Math.ceil(options.poolSize / 2), { plan_cache_mode: 'force_generic_plan', enable_seqscan: 'off' })
-      : this.pool;
-    this.db = kyselyOver(this.pool, this.queries);
+    this.#pools = openPools(options, log);
+    this.pool = this.#pools.pool;
     this.directUrl = options.directUrl;
     this.#applicationName = options.applicationName;
     this.#transactions = new TransactionRunner(this.pool, this.queries);
+    const { pooled, kyselySource } = this.#pools;
+    this.reader = new Reader({
+      primary: (text, asked) => this.#pools.ask(text, asked),
+      replicas: (options.replicaUrls ?? []).map((url) => ({
+        name: portOf(url),
+        open: (poolSize) => openReplicaPool({ ...options, url, poolSize, pooled }, log),
+      })),
+      poolSize: options.poolSize,
+      queries: this.queries,
+      log,
+    });
+    this.db = kyselyOver(kyselySource, this.queries, (statement) => this.reader.note(statement));
   }
 
   query<R extends pg.QueryResultRow>(
     text: string,
-    values?: unknown[],
+    values: unknown[] = [],
   ): Promise<{ rows: R[]; rowCount: number | null }> {
-    return this.queries.time(text, () => this.pool.query<R>(text, values));
+    return this.#noting(text, () => this.queries.time(text, () => this.#pools.ask<R>(text, values)));
   }
 
   queryPrepared<R extends pg.QueryResultRow>(
     text: string,
     values: unknown[] = [],
   ): Promise<{ rows: R[]; rowCount: number | null }> {
-    const asked = this.#direct ? { name: statementName(text), text, values } : { text, values };
-    return this.queries.time(text, () => this.#prepared.query<R>(asked));
+    const { prepared } = this.#pools;
+    if (!prepared) return this.query<R>(text, values);
+    const asked = { name: statementName(text), text, values };
+    return this.#noting(text, () => this.queries.time(text, () => prepared.query<R>(asked)));
   }
 
   /** See {@link TransactionRunner.run}. */
   transaction<T>(fn: (tx: Transaction) => Promise<T>, options?: TransactionOptions): Promise<T> {
-    return this.#transactions.run(fn, options);
+    return this.#noting('COMMIT', () => this.#transactions.run(fn, options));
   }
 
   getStats(): ReadonlyMap<string, TransactionStats> {
@@ -89,9 +107,26 @@ export class Postgres implements PreparingQueryable {
     return connectDirect(target, `${this.#applicationName}:${purpose}`);
   }
 
+  /**
+   * Changes the size of the running pools (half as much for prepared statements, as much for each replica): a larger one serves at once who
+   * waits, a smaller one closes connections as they come back.
+   * @throws AppError VALIDATION_ERROR for anything but a whole number from 2 to 1,000.
+   */
+  configurePooling(poolSize: number): void {
+    const { min, max } = poolSizes;
+    if (!Number.isInteger(poolSize) || poolSize < min || poolSize > max) {
+      const message = `must be a whole number from ${min} to ${max}`;
+      throw validationError('the pool', [{ path: 'poolSize', message }]);
+    }
+    const { pool, prepared } = this.#pools;
+    resizePool(pool, poolSize);
+    if (prepared) resizePool(prepared, preparedSize(poolSize));
+    this.reader.resize(poolSize);
+  }
+
   getConnectionStatus(): ConnectionStatus {
     const status = { size: 0, active: 0, idle: 0, waiting: 0 };
-    for (const { totalCount, idleCount, waitingCount } of this.#pools()) {
+    for (const { totalCount, idleCount, waitingCount } of this.#pools.all) {
       status.size += totalCount;
       status.active += totalCount - idleCount;
       status.idle += idleCount;
@@ -100,22 +135,30 @@ export class Postgres implements PreparingQueryable {
     return status;
   }
 
-  /** The pool, as a metric. */
-  metrics(): Metric {
+  /** The pools and the replicas, as metrics. */
+  metrics(): readonly Metric[] {
     const { active, idle, waiting } = this.getConnectionStatus();
-    return {
-      name: 'treadle_postgres_connections',
-      help: 'Connections of the pools; waiting: requests for one.',
-      type: 'gauge',
-      samples: Object.entries({ active, idle, waiting }).map(([state, value]) => ({ labels: { state }, value })),
-    };
+    return [
+      {
+        name: 'treadle_postgres_connections',
+        help: 'Connections of the pools; waiting: requests for one.',
+        type: 'gauge',
+        samples: Object.entries({ active, idle, waiting }).map(([state, value]) => ({ labels: { state }, value })),
+      },
+      ...this.reader.metrics(),
+    ];
   }
 
   async close(): Promise<void> {
-    if (this.#ownsPool) await Promise.all([...this.#pools()].map((pool) => pool.end()));
+    await this.reader.close();
+    await this.#pools.close();
   }
 
-  #pools(): ReadonlySet<pg.Pool> {
-    return new Set([this.pool, this.#prepared]);
+  async #noting<T>(text: string, run: () => Promise<T>): Promise<T> {
+    try {
+      return await run();
+    } finally {
+      this.reader.note(text);
+    }
   }
 }
