@@ -22,6 +22,7 @@ import { createErrorReply } from './errors/error-reply.ts';
 import { answerUnknownRoutes } from './errors/not-found.ts';
 import { addHome } from './home/add-home.ts';
 import { addLogin } from './login/add-login.ts';
+import { readFromReplicas } from './access/read-after.ts';
 import { logRequests } from './request-log.ts';
 import { traceRequests } from './trace-requests.ts';
 import { addDeadLetterRoutes } from './routes/dead-letters.ts';
@@ -176,6 +177,7 @@ export const createServer = async (platform: Platform, options: ServerOptions = 
   authenticateRequests(app, { keys, logins, failures, host: http.host });
   logRequests(app);
   traceRequests(app);
+  readFromReplicas(app, platform.postgres.reader);
   answerUnknownRoutes(app);
   describeRoutes(app);
   await collectDocs(app, '0.1.0');

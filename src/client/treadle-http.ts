@@ -1,5 +1,7 @@
 import { z } from 'zod';
 import { AppError, validationError, type Fault } from '../lib/errors/app-error.ts';
+import { readAfterHeader } from '../lib/http/read-after-header.ts';
+import { parseLsn } from '../lib/postgres/lsn.ts';
 import type { JobContract } from '../queues/define-job.ts';
 import { prepareJob } from '../queues/enqueue/prepare-job.ts';
 import { prepareFlow, type FlowNode } from '../queues/flows/prepare-flow.ts';
@@ -73,6 +75,8 @@ const flowRequest = ({ contract, payload, options, children, onChildFailure }: F
 /** One way to the API: a request, its answer as JSON or the error that it is. */
 class Http {
   readonly #options: HttpOptions;
+  /** What this client wrote, or heard of, it is to find: also where a replica answers. */
+  #readAfter: string | undefined;
 
   constructor(options: HttpOptions) {
     this.#options = options;
@@ -92,6 +96,7 @@ class Http {
         signal: signal ? AbortSignal.any([deadline, signal]) : deadline,
         ...(body === undefined ? {} : { body: JSON.stringify(body) }),
       });
+      this.#remember(response.headers.get(readAfterHeader));
       const answer: unknown = await response.json().catch(() => undefined);
       if (response.ok) return answer;
       throw errorOfAnswer(response.status, answer, endpoint);
@@ -104,10 +109,17 @@ class Http {
     }
   }
 
+  #remember(position: string | null): void {
+    const given = parseLsn(position ?? '');
+    if (position === null || given === undefined || given <= (parseLsn(this.#readAfter ?? '') ?? -1n)) return;
+    this.#readAfter = position;
+  }
+
   #headers(body: unknown): Record<string, string> {
     const { apiKey } = this.#options;
     return {
       accept: 'application/json',
+      ...(this.#readAfter === undefined ? {} : { [readAfterHeader]: this.#readAfter }),
       ...(apiKey === undefined ? {} : { authorization: `Bearer ${apiKey}` }),
       ...(body === undefined ? {} : { 'content-type': 'application/json' }),
     };

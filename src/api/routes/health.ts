@@ -66,6 +66,16 @@ const detailed = z
         p95Ms: z.number().nullable(),
         p99Ms: z.number().nullable(),
       }),
+      readReplicas: z
+        .array(
+          z.object({
+            name: z.string(),
+            status: z.enum(['ready', 'behind', 'away']),
+            lagMs: z.number().nullable(),
+            reason: z.string().nullable(),
+          }),
+        )
+        .readonly(),
       database: serverFacts.nullable(),
     }),
     timestamp: z.date(),

@@ -2,6 +2,7 @@ import { withTimeout } from '../../lib/batching/with-timeout.ts';
 import { serializeError } from '../../lib/errors/classify.ts';
 import type { Log } from '../../lib/log/create-log.ts';
 import type { ConnectionStatus, Postgres } from '../../lib/postgres/postgres.ts';
+import type { ReplicaState } from '../../lib/postgres/read-replica.ts';
 import type { QueryPerformance } from '../../lib/postgres/query-metrics.ts';
 import { reportText } from './report-text.ts';
 import { readServerFacts } from './server-facts.ts';
@@ -19,6 +20,7 @@ interface Seen {
   readonly pool: ConnectionStatus;
   readonly performance: QueryPerformance;
   readonly database: ServerFacts;
+  readonly readReplicas: readonly ReplicaState[];
 }
 
 const replicationReasons = ({ replayLagMs, replicas, slots }: ServerFacts): readonly string[] => [
@@ -36,7 +38,12 @@ const replicationReasons = ({ replayLagMs, replicas, slots }: ServerFacts): read
     ),
 ];
 
-const reasonsOf = ({ responseTimeMs, pool, performance, database }: Seen): readonly string[] => [
+const readReasons = (replicas: readonly ReplicaState[]): readonly string[] =>
+  replicas
+    .filter(({ status }) => status !== 'ready')
+    .map(({ name, reason }) => `reads do not go to the replica ${name}: ${reason ?? 'it is too far behind'}`);
+
+const reasonsOf = ({ responseTimeMs, pool, performance, database, readReplicas }: Seen): readonly string[] => [
   ...(responseTimeMs > slowAnswerMs ? [`Postgres took ${Math.round(responseTimeMs)} ms to answer`] : []),
   ...(pool.waiting > 0 ? ['requests wait for a connection'] : []),
   ...((performance.p95Ms ?? 0) > slowP95Ms ? ['one statement in twenty takes more than a second'] : []),
@@ -44,6 +51,7 @@ const reasonsOf = ({ responseTimeMs, pool, performance, database }: Seen): reado
     ? [`${database.connections} of the ${database.maxConnections} connections of the server are taken`]
     : []),
   ...replicationReasons(database),
+  ...readReasons(readReplicas),
 ];
 
 /** How the database is doing, as this process sees it. */
@@ -71,6 +79,7 @@ export class DatabaseHealthCheck {
     } catch (error) {
       this.#log.warn({ event: 'health.postgres-unreachable', code: serializeError(error).code });
     }
+    const readReplicas = await this.#postgres.reader.check();
     const [pool, figures] = [this.#postgres.getConnectionStatus(), queries.performance()];
     const connected = responseTimeMs !== null;
     const reasons =
@@ -78,7 +87,7 @@ export class DatabaseHealthCheck {
         ? [pool.waiting > 0 ? 'no connection came free within two seconds' : 'Postgres does not answer']
         : database === null
           ? ['Postgres does not say how it is doing']
-          : reasonsOf({ responseTimeMs, pool, performance: figures, database });
+          : reasonsOf({ responseTimeMs, pool, performance: figures, database, readReplicas });
     const health: DatabaseHealth = {
       status: connected ? (reasons.length === 0 ? 'healthy' : 'degraded') : 'unhealthy',
       reasons,
@@ -89,6 +98,7 @@ export class DatabaseHealthCheck {
         slowQueries: queries.slowQueries(),
         errors: queries.errors(),
         performance: figures,
+        readReplicas,
         database,
       },
       timestamp: new Date(),

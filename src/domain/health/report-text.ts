@@ -1,3 +1,4 @@
+import type { ReplicaState } from '../../lib/postgres/read-replica.ts';
 import type { DatabaseHealth, ServerFacts } from './types.ts';
 
 const ms = (value: number | null): string => (value === null ? 'unknown' : `${value.toFixed(value < 10 ? 1 : 0)} ms`);
@@ -13,9 +14,12 @@ const serverLines = (server: ServerFacts): readonly string[] => [
   ...(server.isReplica ? [`behind by ${ms(server.replayLagMs)}`] : []),
 ];
 
+const replicaLine = ({ name, status, lagMs, reason }: ReplicaState): string =>
+  `${name}: ${status}, ${reason ?? `behind by ${ms(lagMs)}`}`;
+
 /** A check in words, a line each; no statement shows a value. */
 export const reportText = ({ status, reasons, responseTimeMs, details, timestamp }: DatabaseHealth): string => {
-  const { connectionPool: pool, performance, slowQueries, errors, database } = details;
+  const { connectionPool: pool, performance, slowQueries, errors, readReplicas, database } = details;
   const lines = [
     `Database: ${status}, at ${timestamp.toISOString()}`,
     ...reasons.map((reason) => `  ${reason}`),
@@ -32,6 +36,7 @@ export const reportText = ({ status, reasons, responseTimeMs, details, timestamp
       'Errors',
       Object.entries(errors).map(([code, count]) => `${code}: ${count}`),
     ),
+    ...section('Read replicas', readReplicas.map(replicaLine)),
     ...(database
       ? [
           ...section('Server', serverLines(database)),

@@ -1,4 +1,5 @@
 import type { ConnectionStatus } from '../../lib/postgres/postgres.ts';
+import type { ReplicaState } from '../../lib/postgres/read-replica.ts';
 import type { QueryPerformance, SlowQuery } from '../../lib/postgres/query-metrics.ts';
 
 export interface RunningQuery {
@@ -52,6 +53,8 @@ export interface DatabaseHealth {
     /** Of this process since its start, by SQLSTATE or code. */
     readonly errors: Readonly<Record<string, number>>;
     readonly performance: QueryPerformance;
+    /** Of DATABASE_REPLICA_URL, as this process sees them. */
+    readonly readReplicas: readonly ReplicaState[];
     /** Null when there was no answer. */
     readonly database: ServerFacts | null;
   };

@@ -67,7 +67,7 @@ export class KnowledgeService {
   constructor({ postgres, log }: { readonly postgres: Postgres; readonly log: Log }) {
     this.#postgres = postgres;
     this.#log = log;
-    this.#documents = new KnowledgeRepository(postgres);
+    this.#documents = new KnowledgeRepository(postgres.reader);
   }
 
   /** Undefined for a document of another workspace too. */
@@ -200,13 +200,13 @@ export class KnowledgeService {
   /** The workspace's tags by name, 20 a page. */
   async tags(workspaceId: string, page: PageRequest = {}): Promise<Page<Tag>> {
     this.#requireId('workspace', workspaceId);
-    return listTags(this.#postgres, workspaceId, page);
+    return listTags(this.#postgres.reader, workspaceId, page);
   }
 
   /** The workspace's collections by name, 20 a page. */
   async collections(workspaceId: string, page: PageRequest = {}): Promise<Page<Collection>> {
     this.#requireId('workspace', workspaceId);
-    return listCollections(this.#postgres, workspaceId, page);
+    return listCollections(this.#postgres.reader, workspaceId, page);
   }
 
   /** @throws AppError VALIDATION_ERROR, NOT_FOUND for the workspace, DATA_CONSISTENCY_ERROR for a name in use. */

@@ -62,7 +62,7 @@ export class NodeQueries {
       WHERE workspace_id = ${workspaceId} AND feature_type = ${feature} AND node_id = '' AND deleted_at IS NULL AND ${from}
         AND ${status === undefined ? sql`true` : sql`status = ${status}`}
         AND ${tag === undefined ? sql`true` : sql`tags @> ARRAY[${tag}]`}
-      ORDER BY updated_at ${order}, entity_id ${order} LIMIT ${start.limit + 1}`.execute(this.#postgres.db);
+      ORDER BY updated_at ${order}, entity_id ${order} LIMIT ${start.limit + 1}`.execute(this.#postgres.reader.db);
     return pageOf(rows, start, { keyOf: (row) => [row.updated_key, row.entity_id], toItem: toSummary });
   }
 
@@ -79,7 +79,7 @@ export class NodeQueries {
     const { rows } = known
       ? await sql<EventRow>`SELECT * FROM treadle.node_events
           WHERE workspace_id = ${workspaceId} AND feature_type = ${feature} AND entity_id = ${entityId} AND ${from}
-          ORDER BY revision ${next ? sql`DESC` : sql`ASC`} LIMIT ${start.limit + 1}`.execute(this.#postgres.db)
+          ORDER BY revision ${next ? sql`DESC` : sql`ASC`} LIMIT ${start.limit + 1}`.execute(this.#postgres.reader.db)
       : { rows: [] };
     return pageOf(rows, start, { keyOf: (row): [string] => [String(row.revision)], toItem: toEvent });
   }

@@ -84,7 +84,7 @@ export class UnifiedNodeService {
 
   constructor(postgres: Postgres) {
     this.#postgres = postgres;
-    this.#features = featureNodesOn(postgres.db);
+    this.#features = featureNodesOn(postgres.reader.db);
   }
 
   /**
@@ -184,7 +184,7 @@ export class UnifiedNodeService {
     reference: NodeReference,
     how: ConnectionsInput = {},
   ): Promise<readonly ConnectedNode[]> {
-    return new LinkRepository(this.#postgres.db).getConnectedNodes(workspaceId, reference, how);
+    return new LinkRepository(this.#postgres.reader.db).getConnectedNodes(workspaceId, reference, how);
   }
 
   /**

@@ -31,7 +31,7 @@ export class WorkspaceService {
   constructor({ postgres, log }: { readonly postgres: Postgres; readonly log: Log }) {
     this.#postgres = postgres;
     this.#log = log;
-    this.#workspaces = new WorkspaceRepository(postgres);
+    this.#workspaces = new WorkspaceRepository(postgres.reader);
   }
 
   /** @throws AppError VALIDATION_ERROR naming the fields, DATA_CONSISTENCY_ERROR for a name in use. */
