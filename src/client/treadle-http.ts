@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { AppError, validationError, type Fault } from '../lib/errors/app-error.ts';
 import { readAfterHeader } from '../lib/http/read-after-header.ts';
-import { parseLsn } from '../lib/postgres/lsn.ts';
+import { readLsn } from '../lib/postgres/lsn.ts';
 import type { JobContract } from '../queues/define-job.ts';
 import { prepareJob } from '../queues/enqueue/prepare-job.ts';
 import { prepareFlow, type FlowNode } from '../queues/flows/prepare-flow.ts';
@@ -110,8 +110,8 @@ class Http {
   }
 
   #remember(position: string | null): void {
-    const given = parseLsn(position ?? '');
-    if (position === null || given === undefined || given <= (parseLsn(this.#readAfter ?? '') ?? -1n)) return;
+    const given = readLsn(position ?? '');
+    if (position === null || given === undefined || given <= (readLsn(this.#readAfter ?? '') ?? -1n)) return;
     this.#readAfter = position;
   }
 

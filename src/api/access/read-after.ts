@@ -1,7 +1,7 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { serializeError } from '../../lib/errors/classify.ts';
 import { validationError } from '../../lib/errors/app-error.ts';
-import { parseLsn } from '../../lib/postgres/lsn.ts';
+import { readLsn } from '../../lib/postgres/lsn.ts';
 import type { Reader } from '../../lib/postgres/reader.ts';
 import { readAfterHeader } from '../../lib/http/read-after-header.ts';
 
@@ -17,7 +17,7 @@ const tellsOfWrites = (request: FastifyRequest): boolean =>
 const positionOf = (request: FastifyRequest): string | undefined => {
   const given = request.headers[readAfterHeader];
   if (given === undefined || given === '') return undefined;
-  if (typeof given === 'string' && parseLsn(given) !== undefined) return given;
+  if (typeof given === 'string' && readLsn(given) !== undefined) return given;
   throw validationError('the request', [
     { path: readAfterHeader, message: 'must be what an earlier answer had there, such as 16/B374D848' },
   ]);

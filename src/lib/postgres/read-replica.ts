@@ -3,7 +3,7 @@ import { withTimeout } from '../batching/with-timeout.ts';
 import { AppError } from '../errors/app-error.ts';
 import { serializeError } from '../errors/classify.ts';
 import type { Log } from '../log/create-log.ts';
-import { parseLsn } from './lsn.ts';
+import { readLsn } from './lsn.ts';
 import type { Ask } from './pool-client.ts';
 import type { WalHistory } from './wal-history.ts';
 
@@ -123,7 +123,7 @@ export class ReadReplica {
       const asked = this.#pool.ask<{ follows: boolean; replayed: string }>(state, []);
       const { rows } = await withTimeout(asked, answerWithinMs, this.name);
       const [row] = rows;
-      const replayed = row && parseLsn(row.replayed);
+      const replayed = row && readLsn(row.replayed);
       if (row?.follows !== true || replayed === undefined) throw noReplica(this.name);
       this.#replayed = replayed;
       this.#lookedAtMs = performance.now();

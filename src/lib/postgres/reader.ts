@@ -5,7 +5,7 @@ import { codeOf } from '../errors/classify.ts';
 import type { Log } from '../log/create-log.ts';
 import type { Metric } from '../telemetry/metric-text.ts';
 import { kyselyOver } from './kysely.ts';
-import { parseLsn } from './lsn.ts';
+import { readLsn } from './lsn.ts';
 import { clientOf, type Ask } from './pool-client.ts';
 import type { QueryMetrics } from './query-metrics.ts';
 import type { Queryable } from './queryable.ts';
@@ -95,7 +95,7 @@ export class Reader implements Queryable {
   session<T>({ after }: { readonly after?: string | undefined }, fn: () => T): T {
     if (!this.hasReplicas) return fn();
     this.#startWatching();
-    const session = { after: after === undefined ? undefined : parseLsn(after), server: undefined, wrote: false };
+    const session = { after: after === undefined ? undefined : readLsn(after), server: undefined, wrote: false };
     return this.#sessions.run(session, fn);
   }
 
@@ -219,7 +219,7 @@ export class Reader implements Queryable {
   async #look(): Promise<void> {
     const lsn = await this.#parts
       .primary<{ lsn: string }>('SELECT pg_current_wal_flush_lsn()::text AS lsn', [])
-      .then(({ rows }) => parseLsn(rows[0]?.lsn ?? ''))
+      .then(({ rows }) => readLsn(rows[0]?.lsn ?? ''))
       .catch(() => undefined);
     if (lsn !== undefined) this.#history.add(lsn, performance.now());
     await Promise.all(this.#replicas.map((replica) => replica.look()));

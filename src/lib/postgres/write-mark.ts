@@ -1,4 +1,4 @@
-import { parseLsn } from './lsn.ts';
+import { readLsn } from './lsn.ts';
 
 const isSelect = /^\s*select\b/i;
 /** A call such as `treadle.enqueue(…)`, which may write. */
@@ -37,7 +37,7 @@ export class WriteMark {
     this.#asking = true;
     const writes = this.#writes;
     try {
-      const lsn = parseLsn(await this.#askPosition());
+      const lsn = readLsn(await this.#askPosition());
       if (lsn !== undefined) this.#known = { writes, lsn };
     } catch {
       // The next who wants to know asks again.

@@ -1,13 +1,13 @@
 import { expect, test } from 'vitest';
-import { parseLsn } from '../../../src/lib/postgres/lsn.ts';
+import { readLsn } from '../../../src/lib/postgres/lsn.ts';
 import { WalHistory } from '../../../src/lib/postgres/wal-history.ts';
 
 test('positions compare as the log grows, and other texts are none', () => {
   const texts = ['0/0', '0/FF', '0/100', '1/0', '16/B374D848', 'FFFFFFFF/FFFFFFFF'];
-  const positions = texts.map((text) => parseLsn(text) ?? -1n);
+  const positions = texts.map((text) => readLsn(text) ?? -1n);
   expect(positions).toEqual(positions.toSorted((a, b) => (a < b ? -1 : 1)));
   expect(positions.at(-1)).toBe(2n ** 64n - 1n);
-  for (const text of ['', '1', '0/G', '0/123456789', ' 0/1', '0/1\n', '-0/1']) expect(parseLsn(text)).toBeUndefined();
+  for (const text of ['', '1', '0/G', '0/123456789', ' 0/1', '0/1\n', '-0/1']) expect(readLsn(text)).toBeUndefined();
 });
 
 test('a replica is as old as the last position that it has reached', () => {
