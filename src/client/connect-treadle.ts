@@ -22,7 +22,7 @@ import type { TreadleClient } from './treadle-client.ts';
 export interface ConnectOptions {
   /** Treadle's database. May be left out with `pool`. */
   readonly databaseUrl?: string | undefined;
-  /** The same around pgbouncer, for `wait`; `databaseUrl` unless given. */
+  /** The same around pgbouncer, for `wait`; needed where `databaseUrl` is pgbouncer's, and `databaseUrl` unless given. */
   readonly directUrl?: string | undefined;
   /** The app's own pool on that database; used instead of one of the client's, and left open. */
   readonly pool?: Pool | undefined;

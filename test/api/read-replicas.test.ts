@@ -47,17 +47,15 @@ beforeAll(async () => {
   pair = await PrivatePostgres.startPair();
   proxy = new TcpProxy(pair.replica.url);
   await proxy.open();
-  for (const [replicaUrl, logged] of [
-    [pair.replica.url, log],
-    [proxy.url, heard],
+  const { url } = pair.primary;
+  // The second as one whose connections are pgbouncer's.
+  const pooled = { url, directUrl: `${url}?application_name=direct` };
+  for (const [replicaUrl, logged, urls] of [
+    [pair.replica.url, log, { url, directUrl: url }],
+    [proxy.url, heard, pooled],
   ] as const) {
-    const { url } = pair.primary;
-    const platform = await createPlatform(configOf(replicaUrl), logged, {
-      url,
-      directUrl: url,
-      embedded: false,
-      close: () => Promise.resolve(),
-    });
+    const database = { ...urls, embedded: false, close: () => Promise.resolve() };
+    const platform = await createPlatform(configOf(replicaUrl), logged, database);
     processes = [...processes, { platform, server: await createServer(platform) }];
   }
   admin = new Postgres(optionsOf(pair.primary.url), log);

@@ -74,15 +74,6 @@ const urlOf = (protocols: readonly string[]) =>
     message: `must be a URL that starts with ${protocols.map((protocol) => `${protocol}//`).join(' or ')}`,
   });
 const postgresUrl = urlOf(['postgres:', 'postgresql:']);
-const postgresUrls = z
-  .string()
-  .transform((text) =>
-    text
-      .split(',')
-      .map((part) => part.trim())
-      .filter(Boolean),
-  )
-  .pipe(z.array(postgresUrl).min(1));
 const redisUrl = z.string().superRefine((text, context) => {
   try {
     parseRedisUrl(text);
@@ -104,6 +95,12 @@ const list = z.string().transform((text) =>
     .map((part) => part.trim())
     .filter(Boolean),
 );
+const postgresUrls = list.superRefine((urls, context) => {
+  for (const [index, url] of urls.entries()) {
+    const fault = postgresUrl.safeParse(url).error?.issues[0]?.message;
+    if (fault !== undefined) context.addIssue({ code: 'custom', message: `entry ${index + 1} ${fault}` });
+  }
+});
 const roleList = list.pipe(
   z.array(z.enum(roles, { message: `must be a comma-separated list of ${roles.join(', ')}` })).min(1),
 );

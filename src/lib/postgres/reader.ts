@@ -26,6 +26,7 @@ export interface ReaderParts {
 /** What belongs to one caller: all its reads go to one server, so that none shows an older state than the one before. */
 interface Session {
   readonly after: bigint | undefined;
+  readonly endsAtMs: number;
   server: Promise<ReadReplica | undefined> | undefined;
   wrote: boolean;
 }
@@ -33,6 +34,8 @@ interface Session {
 const ignored = (): void => undefined;
 
 const lookEveryMs = 1_000;
+/** A timer or a connection that was made in a session goes on in it. */
+const sessionMs = 60_000;
 /** A replica further behind is not read from. */
 const maxLagMs = 30_000;
 /** Of a statement, by its own time-out: the primary would need as long. */
@@ -90,12 +93,18 @@ export class Reader implements Queryable {
 
   /**
    * What `fn` reads may come from a replica. It shows everything that was committed up to `after`, a position that
-   * {@link position} has answered in whichever process; without it, everything this process has written.
+   * {@link position} has answered in whichever process; without it, everything this process has written. After a minute
+   * what still goes on reads from the primary.
    */
   session<T>({ after }: { readonly after?: string | undefined }, fn: () => T): T {
     if (!this.hasReplicas) return fn();
     this.#startWatching();
-    const session = { after: after === undefined ? undefined : readLsn(after), server: undefined, wrote: false };
+    const session: Session = {
+      after: after === undefined ? undefined : readLsn(after),
+      endsAtMs: performance.now() + sessionMs,
+      server: undefined,
+      wrote: false,
+    };
     return this.#sessions.run(session, fn);
   }
 
@@ -189,7 +198,7 @@ export class Reader implements Queryable {
   }
 
   #serverOf(session: Session): Promise<ReadReplica | undefined> {
-    if (session.wrote) return Promise.resolve(undefined);
+    if (session.wrote || performance.now() > session.endsAtMs) return Promise.resolve(undefined);
     session.server ??= this.#choose(session.after ?? this.#mark.position());
     return session.server;
   }

@@ -39,6 +39,7 @@ test('a variable that is empty counts as not set', () => {
 test('every fault is reported at once, by variable, and no value is repeated', () => {
   const env = {
     DATABASE_URL: 'mysql://user:secret-1@host/db',
+    DATABASE_REPLICA_URL: 'postgres://host/db, redis://secret-4',
     DATABASE_POOL_SIZE: 'twenty',
     REDIS_URL: 'http://secret-2',
     TREADLE_PORT: '70000',
@@ -48,12 +49,21 @@ test('every fault is reported at once, by variable, and no value is repeated', (
     LOG_LEVEL: 'loud',
   };
   expect(faultsOf(env).toSorted()).toEqual(Object.keys(env).toSorted());
-  expect(() => loadConfig(env)).not.toThrow(/secret-[123]/);
+  expect(() => loadConfig(env)).not.toThrow(/secret-[1234]/);
+});
+
+test('replicas are none, one or several', () => {
+  const replicasOf = (DATABASE_REPLICA_URL: string) =>
+    loadConfig({ DATABASE_URL: 'postgres://host/db', DATABASE_REPLICA_URL }).database.replicaUrls;
+  expect(replicasOf('')).toEqual([]);
+  expect(replicasOf('postgres://r1/db')).toEqual(['postgres://r1/db']);
+  expect(replicasOf('postgres://r1/db, postgresql://r2/db')).toEqual(['postgres://r1/db', 'postgresql://r2/db']);
 });
 
 test('variables that need another one say so', () => {
   expect(faultsOf({ TREADLE_QUEUE_BACKEND: 'redis' })).toEqual(['REDIS_URL']);
   expect(faultsOf({ DATABASE_DIRECT_URL: 'postgres://host/db' })).toEqual(['DATABASE_DIRECT_URL']);
+  expect(faultsOf({ DATABASE_REPLICA_URL: 'postgres://host/db' })).toEqual(['DATABASE_REPLICA_URL']);
   expect(faultsOf({ REDIS_CERT: '/etc/tls/client.pem' })).toEqual(['REDIS_KEY']);
 });
 
@@ -140,6 +150,7 @@ test('what is printed shows no password and no key', () => {
       loadConfig({
         DATABASE_URL: 'postgres://user:hush-1@host/db',
         DATABASE_DIRECT_URL: 'postgres://user:hush-2@direct/db',
+        DATABASE_REPLICA_URL: 'postgres://user:hush-7@r1/db,postgres://user:hush-8@r2/db',
         REDIS_URL: 'redis+sentinel://user:hush-3@one:26379,two:26379/main?sentinelPassword=hush-6&db=1',
         REDIS_CACHE_URL: 'redis://:hush-4@hush-4@one:7000,redis://two:7001',
         OPENAI_API_KEY: 'hush-5',
@@ -150,5 +161,6 @@ test('what is printed shows no password and no key', () => {
   );
   expect(printed).not.toMatch(/hush|aaaa/);
   expect(printed).toContain('postgres://user:***@host/db');
+  expect(printed).toContain('postgres://user:***@r1/db,postgres://user:***@r2/db');
   expect(printed).toContain('one:26379,two:26379/main');
 });

@@ -1,5 +1,6 @@
 import { sql } from 'kysely';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { checkInstallation } from '../../../src/cli/check-installation.ts';
 import { loadConfig } from '../../../src/lib/config/load-config.ts';
 import { toAppError } from '../../../src/lib/errors/classify.ts';
 import { createLog } from '../../../src/lib/log/create-log.ts';
@@ -98,6 +99,9 @@ describeWithPgbouncer('behind pgbouncer in transaction mode', (program) => {
     const open = (env: Readonly<Record<string, string>>) => openDatabase(loadConfig(env), log, { mode: 'attach' });
     const told = { code: 'CONFIGURATION_ERROR', message: expect.stringContaining('set DATABASE_DIRECT_URL') };
     await expect(open({ DATABASE_URL: pooler.url })).rejects.toMatchObject(told);
+    const checks = await checkInstallation(loadConfig({ DATABASE_URL: pooler.url }), log);
+    const found = checks.find(({ name }) => name === 'DATABASE_URL');
+    expect(found).toMatchObject({ status: 'failed', detail: told.message });
     const lenient = await Pgbouncer.start(program, database.url, {
       poolSize: 2,
       lines: ['ignore_startup_parameters = options, statement_timeout'],
