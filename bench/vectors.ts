@@ -178,7 +178,7 @@ const measureAll = async (postgres: Postgres, log: Log): Promise<void> => {
   const documents = await realDocuments(documentCount);
   const stored = await store(postgres, embedder, documents);
   const embeddings = new EmbeddingService(postgres, embedder, log);
-  const search = new SearchService({ backend: new PostgresSearch(postgres), embedder: embeddings, log });
+  const search = new SearchService({ postgres, backend: new PostgresSearch(postgres), embedder: embeddings, log });
   const repository = new EmbeddingRepository(embedder.model, embedder.dimensions);
   const queries = queriesFrom(documents);
   const { workspaceId } = stored;

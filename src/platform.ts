@@ -120,7 +120,7 @@ const createDomain = ({ postgres, config, remote, log }: DomainParts) => {
     nodeLinks: new LinkRepository(postgres.reader.db),
     nodeQueries: new NodeQueries(postgres),
     embeddings,
-    search: new SearchService({ backend: new PostgresSearch(postgres.reader), embedder: embeddings, log }),
+    search: new SearchService({ postgres, backend: new PostgresSearch(postgres.reader), embedder: embeddings, log }),
   };
 };
 

@@ -27,7 +27,7 @@ export const listCollections = async (
   workspaceId: string,
   request: PageRequest,
 ): Promise<Page<Collection>> => {
-  const start = readPageRequest(request, nameKey);
+  const start = await readPageRequest(db, request, { list: 'collections', scope: [workspaceId], key: nameKey });
   const [beyond, order] = start.direction === 'next' ? ['>', 'ASC'] : ['<', 'DESC'];
   const { rows } = await db.query<CollectionRow>(
     `SELECT ${columns},

@@ -86,7 +86,11 @@ export class KnowledgeRepository {
 
   /** Latest change first, page by page; a document changed meanwhile moves to the front. */
   async findByWorkspace(workspaceId: string, filter: KnowledgeFilter, request: PageRequest): Promise<Page<Knowledge>> {
-    const start = readPageRequest(request, latestKey);
+    const start = await readPageRequest(this.#db, request, {
+      list: 'knowledge',
+      scope: [workspaceId, filter],
+      key: latestKey,
+    });
     const [beyond, order] = start.direction === 'next' ? ['<', 'DESC'] : ['>', 'ASC'];
     const values: unknown[] = [workspaceId, start.limit + 1];
     const conditions = conditionsOf(filter, values);
@@ -171,7 +175,11 @@ export class KnowledgeRepository {
 
   /** Latest version first. */
   async versions(workspaceId: string, id: string, request: PageRequest): Promise<Page<KnowledgeVersion>> {
-    const start = readPageRequest(request, versionKey);
+    const start = await readPageRequest(this.#db, request, {
+      list: 'knowledge-versions',
+      scope: [workspaceId, id],
+      key: versionKey,
+    });
     const [beyond, order] = start.direction === 'next' ? ['<', 'DESC'] : ['>', 'ASC'];
     const { rows } = await this.#db.query<VersionRow>(
       `SELECT v.knowledge_id, v.version_number, v.title, v.content, v.content_delta, v.excerpt, u.id AS author_id,

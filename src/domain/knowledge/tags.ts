@@ -42,7 +42,7 @@ export const replaceTags = async (
 
 /** The tags of a workspace by name, with how many documents carry each. */
 export const listTags = async (db: Queryable, workspaceId: string, request: PageRequest): Promise<Page<Tag>> => {
-  const start = readPageRequest(request, nameKey);
+  const start = await readPageRequest(db, request, { list: 'tags', scope: [workspaceId], key: nameKey });
   const [beyond, order] = start.direction === 'next' ? ['>', 'ASC'] : ['<', 'DESC'];
   const { rows } = await db.query<TagRow>(
     `SELECT t.id, t.workspace_id, t.name, t.created_at, t.updated_at,

@@ -47,7 +47,15 @@ export class NodeQueries {
   ): Promise<Page<NodeSummary>> {
     parseOrThrow(featureType, feature, 'the feature');
     const { status, tag } = parseOrThrow(nodeFilter, filter, 'the filter');
-    const start = readPageRequest({ limit, cursor }, latestKey);
+    const start = await readPageRequest(
+      this.#postgres,
+      { limit, cursor },
+      {
+        list: 'nodes',
+        scope: [workspaceId, feature, status, tag],
+        key: latestKey,
+      },
+    );
     if (!isUuid(workspaceId))
       return pageOf<never, NodeSummary, [string, string]>([], start, { keyOf: (row) => row, toItem: (row) => row });
     const [beyond, order]: [RawBuilder<unknown>, RawBuilder<unknown>] =
@@ -72,7 +80,11 @@ export class NodeQueries {
     { featureType: feature, entityId }: NodeReference,
     page: PageRequest = {},
   ): Promise<Page<NodeEvent>> {
-    const start = readPageRequest(page, revisionKey);
+    const start = await readPageRequest(this.#postgres, page, {
+      list: 'node-events',
+      scope: [workspaceId, feature, entityId],
+      key: revisionKey,
+    });
     const known = isUuid(workspaceId) && isUuid(entityId);
     const next = start.direction === 'next';
     const from = start.key ? sql`revision ${next ? sql`<` : sql`>`} ${start.key[0]}::integer` : sql`true`;

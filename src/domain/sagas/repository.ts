@@ -76,7 +76,7 @@ export class SagaRepository {
 
   /** Newest first. */
   async list({ state, name }: SagaFilter, request: PageRequest): Promise<Page<Saga>> {
-    const start = readPageRequest(request, idKey);
+    const start = await readPageRequest(this.#db, request, { list: 'sagas', scope: [state, name], key: idKey });
     const [beyond, order] = start.direction === 'next' ? ['<', 'DESC'] : ['>', 'ASC'];
     const values: unknown[] = [start.limit + 1];
     const conditions: string[] = [];

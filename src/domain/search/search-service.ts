@@ -3,6 +3,8 @@ import { AppError } from '../../lib/errors/app-error.ts';
 import { parseOrThrow } from '../../lib/errors/zod-faults.ts';
 import type { Log } from '../../lib/log/create-log.ts';
 
+import { cursorKeyOf } from '../../lib/postgres/cursor-key.ts';
+import type { Queryable } from '../../lib/postgres/queryable.ts';
 import { readCursor, writeCursor, type CursorRanking } from './search-cursor.ts';
 import type { RankedBy, SearchBackend } from './search-port.ts';
 import { searchRequestSchema, suggestRequestSchema, type SearchInput, type SearchRequest } from './search-request.ts';
@@ -15,6 +17,8 @@ export interface QueryEmbedder {
 }
 
 export interface SearchServiceOptions {
+  /** Its key signs the cursors, whichever backend answers. */
+  readonly postgres: Queryable;
   readonly backend: SearchBackend;
   readonly embedder: QueryEmbedder;
   readonly log: Log;
@@ -29,12 +33,14 @@ interface Ranking {
 
 /** Searches the documents of one workspace at a time. */
 export class SearchService {
+  readonly #postgres: Queryable;
   readonly #backend: SearchBackend;
   readonly #embedder: QueryEmbedder;
   readonly #log: Log;
   readonly #embedTimeoutMs: number;
 
-  constructor({ backend, embedder, log, embedTimeoutMs = 5_000 }: SearchServiceOptions) {
+  constructor({ postgres, backend, embedder, log, embedTimeoutMs = 5_000 }: SearchServiceOptions) {
+    this.#postgres = postgres;
     this.#backend = backend;
     this.#embedder = embedder;
     this.#log = log;
@@ -51,7 +57,8 @@ export class SearchService {
   async search(input: SearchInput): Promise<SearchResult> {
     const startedAt = performance.now();
     const request = parseOrThrow(searchRequestSchema, input, 'the search');
-    const from = request.cursor === undefined ? undefined : readCursor(request, this.#backend.name, request.cursor);
+    const key = await cursorKeyOf(this.#postgres);
+    const from = readCursor(key, request, this.#backend.name);
     const { rankedBy, degraded } = await this.#rank(request, from?.ranking);
     const { workspaceId, filters, sort, limit, offset } = request;
     const { total, hits, facets, next } = await this.#backend.search({
@@ -69,7 +76,7 @@ export class SearchService {
       total,
       hits,
       facets,
-      nextCursor: next === null ? null : writeCursor(request, this.#backend.name, cursor),
+      nextCursor: next === null ? null : writeCursor(key, request, this.#backend.name, cursor),
       tookMs: Math.round(performance.now() - startedAt),
       backend: this.#backend.name,
       degraded,

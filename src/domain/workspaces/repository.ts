@@ -50,7 +50,7 @@ export class WorkspaceRepository {
 
   /** In the order of their names. */
   async list(request: PageRequest): Promise<Page<Workspace>> {
-    const start = readPageRequest(request, nameKey);
+    const start = await readPageRequest(this.#db, request, { list: 'workspaces', scope: [], key: nameKey });
     const [beyond, order] = start.direction === 'next' ? ['>', 'ASC'] : ['<', 'DESC'];
     const { rows } = await this.#db.query<WorkspaceRow>(
       `SELECT ${columns} FROM treadle.workspaces WHERE $1::text IS NULL OR name ${beyond} $1

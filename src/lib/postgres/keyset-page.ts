@@ -1,7 +1,10 @@
 import { z } from 'zod';
 import { validationError } from '../errors/app-error.ts';
+import { cursorKeyOf } from './cursor-key.ts';
+import type { Queryable } from './queryable.ts';
+import { openCursor, sealCursor, type CursorList } from './signed-cursor.ts';
 
-/** One page of a keyset listing; cursors are opaque. */
+/** One page of a keyset listing; cursors are opaque, signed, and good for this list with these filters only. */
 export interface Page<T> {
   readonly items: readonly T[];
   readonly nextCursor: string | null;
@@ -14,43 +17,45 @@ export interface PageRequest {
   readonly cursor?: string | undefined;
 }
 
+type Direction = 'next' | 'prev';
+
+/** A list to read a page of; `key` is the shape of the ordering columns' texts, tie-breaker included. */
+export interface KeysetList<K extends readonly string[]> extends CursorList {
+  readonly key: z.ZodType<K>;
+}
+
 /** Where a page starts: beyond the row with this key, in this direction; no key for the first page. */
 export interface PageStart<K extends readonly string[]> {
   readonly limit: number;
-  readonly direction: 'next' | 'prev';
+  readonly direction: Direction;
   readonly key: K | undefined;
+  /** The cursor that leads on from the row with this key. */
+  cursorAt(direction: Direction, key: K): string;
 }
 
 const maxLimit = 100;
 
-const decode = (cursor: string): unknown => {
-  try {
-    return JSON.parse(Buffer.from(cursor, 'base64url').toString('utf8'));
-  } catch {
-    return undefined;
-  }
-};
-
 /**
- * Reads a page request. `key` is the shape of the ordering columns' texts, tie-breaker included.
- * @throws AppError VALIDATION_ERROR for a limit out of range, or a cursor that is not one of this listing's.
+ * Reads a page request. The key that signs cursors is the one of the database behind `db`.
+ * @throws AppError VALIDATION_ERROR for a limit out of range, or a cursor that this list did not answer as it is now.
  */
-export const readPageRequest = <K extends readonly string[]>(
+export const readPageRequest = async <K extends readonly string[]>(
+  db: Queryable,
   { limit = 20, cursor }: PageRequest,
-  key: z.ZodType<K>,
-): PageStart<K> => {
+  { key: shape, list, scope }: KeysetList<K>,
+): Promise<PageStart<K>> => {
   if (!Number.isInteger(limit) || limit < 1 || limit > maxLimit) {
     throw validationError('the page', [{ path: 'limit', message: `must be a whole number from 1 to ${maxLimit}` }]);
   }
-  if (cursor === undefined) return { limit, direction: 'next', key: undefined };
-  const parsed = z.tuple([z.enum(['next', 'prev']), key]).safeParse(decode(cursor));
+  const signingKey = await cursorKeyOf(db);
+  const cursorAt = (direction: Direction, key: K): string => sealCursor(signingKey, { list, scope }, [direction, key]);
+  if (cursor === undefined) return { limit, direction: 'next', key: undefined, cursorAt };
+  const position = z.tuple([z.enum(['next', 'prev']), shape]);
+  const parsed = position.safeParse(openCursor(signingKey, { list, scope }, cursor));
   if (!parsed.success) throw validationError('the page', [{ path: 'cursor', message: 'is not a cursor of this list' }]);
-  const [direction, start] = parsed.data;
-  return { limit, direction, key: start };
+  const [direction, key] = parsed.data;
+  return { limit, direction, key, cursorAt };
 };
-
-const encode = (direction: 'next' | 'prev', key: readonly string[]): string =>
-  Buffer.from(JSON.stringify([direction, key])).toString('base64url');
 
 /**
  * Makes a page of the rows a keyset query answered: `limit + 1` of them at most, in the direction of `start`.
@@ -69,7 +74,7 @@ export const pageOf = <R, T, K extends readonly string[]>(
   const after = start.direction === 'next' ? more : true;
   return {
     items: kept.map(toItem),
-    prevCursor: first !== undefined && before ? encode('prev', keyOf(first)) : null,
-    nextCursor: last !== undefined && after ? encode('next', keyOf(last)) : null,
+    prevCursor: first !== undefined && before ? start.cursorAt('prev', keyOf(first)) : null,
+    nextCursor: last !== undefined && after ? start.cursorAt('next', keyOf(last)) : null,
   };
 };

@@ -1,8 +1,10 @@
+import type { KeyObject } from 'node:crypto';
 import type { Kysely } from 'kysely';
 import type pg from 'pg';
 import { validationError } from '../errors/app-error.ts';
 import type { Log } from '../log/create-log.ts';
 import type { Metric } from '../telemetry/metric-text.ts';
+import { readCursorKey, type CursorKeyKeeper } from './cursor-key.ts';
 import { kyselyOver } from './kysely.ts';
 import { openPools, preparedSize, type Pools } from './open-pools.ts';
 import { connectDirect } from './pool.ts';
@@ -43,7 +45,7 @@ const portOf = (url: string): string => {
 };
 
 /** One process' way to Postgres: a pool, Kysely over it, transactions, and connections of their own on request. */
-export class Postgres implements PreparingQueryable {
+export class Postgres implements PreparingQueryable, CursorKeyKeeper {
   readonly db: Kysely<DB>;
   readonly pool: pg.Pool;
   readonly directUrl: string;
@@ -54,6 +56,7 @@ export class Postgres implements PreparingQueryable {
   readonly #applicationName: string;
   readonly #pools: Pools;
   readonly #transactions: TransactionRunner;
+  #cursorKey: Promise<KeyObject> | undefined;
 
   constructor(options: PostgresOptions, log: Log) {
     this.#pools = openPools(options, log);
@@ -95,6 +98,14 @@ export class Postgres implements PreparingQueryable {
   /** See {@link TransactionRunner.run}. */
   transaction<T>(fn: (tx: Transaction) => Promise<T>, options?: TransactionOptions): Promise<T> {
     return this.#noting('COMMIT', () => this.#transactions.run(fn, options));
+  }
+
+  cursorKey(): Promise<KeyObject> {
+    this.#cursorKey ??= readCursorKey(this).catch((error: unknown) => {
+      this.#cursorKey = undefined;
+      throw error;
+    });
+    return this.#cursorKey;
   }
 
   getStats(): ReadonlyMap<string, TransactionStats> {

@@ -608,6 +608,11 @@ export interface SearchRepairs {
   reason: string;
 }
 
+export interface Secrets {
+  name: string;
+  secret: Buffer;
+}
+
 export interface Spindles {
   complexity_level: string | null;
   created_at: Generated<Timestamp>;
@@ -719,6 +724,7 @@ export interface DB {
   schedules: Schedules;
   search_documents: SearchDocuments;
   search_repairs: SearchRepairs;
+  secrets: Secrets;
   spindles: Spindles;
   tags: Tags;
   throttles: Throttles;

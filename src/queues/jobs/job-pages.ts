@@ -1,9 +1,10 @@
 import { z } from 'zod';
-import { validationError } from '../../lib/errors/app-error.ts';
+import { pageOf, readPageRequest, type Page, type PageRequest } from '../../lib/postgres/keyset-page.ts';
 import type { Queryable } from '../../lib/postgres/queryable.ts';
+import type { CursorList } from '../../lib/postgres/signed-cursor.ts';
 import { jobColumns, jobRecordOf, type JobRow } from '../ledger/job-columns.ts';
 import type { ShowJob } from '../payloads/show-job.ts';
-import { finishedStates, openStates, type JobRecord, type JobState, type Page } from '../ledger/job-record.ts';
+import { finishedStates, openStates, type JobRecord, type JobState } from '../ledger/job-record.ts';
 
 /** A condition on jobs: SQL with `$n` for its one value. */
 export interface Condition {
@@ -11,22 +12,7 @@ export interface Condition {
   readonly value: unknown;
 }
 
-interface Cursor {
-  readonly id: string;
-  readonly towards: 'older' | 'newer';
-}
-
-const cursorSchema = z.object({ id: z.uuid(), towards: z.enum(['older', 'newer']) });
-
-const encodeCursor = (cursor: Cursor): string => Buffer.from(JSON.stringify(cursor)).toString('base64url');
-
-const decodeCursor = (text: string): Cursor => {
-  try {
-    return cursorSchema.parse(JSON.parse(Buffer.from(text, 'base64url').toString('utf8')));
-  } catch {
-    throw validationError('the page', [{ path: 'cursor', message: 'is not a cursor that a list answered' }]);
-  }
-};
+const idKey = z.tuple([z.uuid()]);
 
 /** The tables that can hold jobs in these states, so that a listing of dead letters reads no others. */
 const sourceOf = (states: readonly JobState[] | undefined): string => {
@@ -38,38 +24,26 @@ const sourceOf = (states: readonly JobState[] | undefined): string => {
   return states?.every((state) => finished.includes(state)) ? 'treadle.finished_jobs' : 'treadle.all_jobs';
 };
 
-export interface JobPageRequest {
+export interface JobPageRequest extends PageRequest, CursorList {
   readonly states?: readonly JobState[] | undefined;
   readonly conditions: readonly Condition[];
-  readonly limit: number;
-  readonly cursor?: string | undefined;
   readonly show: ShowJob;
 }
 
-/** Jobs, newest first (ids sort by time of acceptance), by keyset in both directions. */
+/** Jobs, newest first (ids sort by time of acceptance), by keyset in both directions. `scope` holds their whole filter. */
 export const pageOfJobs = async (
   db: Queryable,
-  { states, conditions, limit, cursor: text, show }: JobPageRequest,
+  { states, conditions, limit, cursor, list, scope, show }: JobPageRequest,
 ): Promise<Page<JobRecord>> => {
-  const cursor = text === undefined ? undefined : decodeCursor(text);
-  const towardsNewer = cursor?.towards === 'newer';
+  const start = await readPageRequest(db, { limit, cursor }, { list, scope, key: idKey });
+  const [beyond, order] = start.direction === 'next' ? ['<', 'DESC'] : ['>', 'ASC'];
   const all: Condition[] = [...conditions];
   if (states) all.push({ sql: (parameter) => `state = ANY (${parameter}::treadle.job_state[])`, value: states });
-  if (cursor) all.push({ sql: (parameter) => `id ${towardsNewer ? '>' : '<'} ${parameter}::uuid`, value: cursor.id });
+  if (start.key) all.push({ sql: (parameter) => `id ${beyond} ${parameter}::uuid`, value: start.key[0] });
   const where = all.map(({ sql }, index) => sql(`$${index + 1}`)).join(' AND ') || 'true';
   const { rows } = await db.query<JobRow>(
-    `SELECT ${jobColumns} FROM ${sourceOf(states)} AS job WHERE ${where} ORDER BY id ${towardsNewer ? 'ASC' : 'DESC'} LIMIT ${limit + 1}`,
+    `SELECT ${jobColumns} FROM ${sourceOf(states)} AS job WHERE ${where} ORDER BY id ${order} LIMIT ${start.limit + 1}`,
     all.map(({ value }) => value),
   );
-  const more = rows.length > limit;
-  const items = rows.slice(0, limit).map((row) => show(jobRecordOf(row)));
-  if (towardsNewer) items.reverse();
-  const [first] = items;
-  const last = items.at(-1);
-  return {
-    items,
-    nextCursor: last && (towardsNewer || more) ? encodeCursor({ id: last.id, towards: 'older' }) : null,
-    prevCursor:
-      first && (towardsNewer ? more : cursor !== undefined) ? encodeCursor({ id: first.id, towards: 'newer' }) : null,
-  };
+  return pageOf(rows, start, { keyOf: (row) => [row.id], toItem: (row) => show(jobRecordOf(row)) });
 };

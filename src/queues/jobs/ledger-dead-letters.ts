@@ -29,13 +29,13 @@ const conditionsOf = (filter: DeadLetterFilter, hiddenFrom: readonly string[]): 
 
 /** {@link DeadLetters} over the ledger. */
 export class LedgerDeadLetters implements DeadLetters {
-  readonly #db: Queryable & Pick<Postgres, 'transaction'>;
+  readonly #db: Queryable & Pick<Postgres, 'transaction' | 'cursorKey'>;
   readonly #show: ShowJob;
   readonly #jobsHiding: (path: string) => readonly string[];
 
   /** `jobsHiding` answers which jobs hide what lies at a path of their payload. */
   constructor(
-    db: Queryable & Pick<Postgres, 'transaction'>,
+    db: Queryable & Pick<Postgres, 'transaction' | 'cursorKey'>,
     show: ShowJob,
     jobsHiding: (path: string) => readonly string[],
   ) {
@@ -48,7 +48,14 @@ export class LedgerDeadLetters implements DeadLetters {
     filter: DeadLetterFilter,
     page: { readonly limit: number; readonly cursor?: string | undefined },
   ): Promise<Page<JobRecord>> {
-    return pageOfJobs(this.#db, { ...page, states: ['dead'], conditions: this.#conditions(filter), show: this.#show });
+    return pageOfJobs(this.#db, {
+      ...page,
+      list: 'dead-letters',
+      scope: [filter],
+      states: ['dead'],
+      conditions: this.#conditions(filter),
+      show: this.#show,
+    });
   }
 
   async count(filter: DeadLetterFilter): Promise<number> {

@@ -113,6 +113,8 @@ export class LedgerJobStore implements JobStore {
   ): Promise<Page<JobRecord>> {
     return pageOfJobs(this.#parts.postgres, {
       ...page,
+      list: 'jobs',
+      scope: [filter],
       states: filter.state && [filter.state],
       conditions: conditionsOf(filter),
       show: this.#parts.show,

@@ -26,10 +26,10 @@ const key = z.tuple([z.iso.datetime(), z.enum(['true', 'false'])]);
 
 /**
  * What a schedule did, the latest first.
- * @throws AppError VALIDATION_ERROR for a cursor of another list.
+ * @throws AppError VALIDATION_ERROR for a cursor of another list or schedule.
  */
 export const pageOfFires = async (db: Queryable, name: string, request: PageRequest): Promise<Page<ScheduleFire>> => {
-  const start = readPageRequest(request, key);
+  const start = await readPageRequest(db, request, { list: 'schedule-fires', scope: [name], key });
   const [beyond, order] = start.direction === 'next' ? ['<', 'DESC'] : ['>', 'ASC'];
   const [at = null, byHand = null] = start.key ?? [];
   const { rows } = await db.query<FireRow & Record<string, unknown>>(

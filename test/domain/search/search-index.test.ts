@@ -139,7 +139,14 @@ describe('a server without the extensions', () => {
     const client = new Client({ connectionString: empty.url });
     await client.connect();
     // As on a server whose user may not create extensions: the attempt fails.
-    for (const file of ['001_foundation', '002_jobs', '003_workspaces_and_knowledge', '004_embeddings', '005_search']) {
+    for (const file of [
+      '001_foundation',
+      '002_jobs',
+      '003_workspaces_and_knowledge',
+      '004_embeddings',
+      '005_search',
+      '021_cursor_key',
+    ]) {
       const [up = ''] = readFileSync(new URL(`../../../migrations/${file}.sql`, import.meta.url), 'utf8').split(
         '-- Down Migration',
       );

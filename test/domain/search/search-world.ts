@@ -32,6 +32,7 @@ export class SearchWorld {
 
   get search(): SearchService {
     return new SearchService({
+      postgres: this.#database.postgres,
       backend: new PostgresSearch(this.#database.postgres),
       embedder: this.embeddings,
       log: createLog({ level: 'silent' }),

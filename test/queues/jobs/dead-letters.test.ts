@@ -45,6 +45,7 @@ test.for<[DeadLetterFilter, number]>([
 test('payloads are looked for by their index, in lists, counts and redrives', async () => {
   const plans: string[] = [];
   const explaining: ConstructorParameters<typeof LedgerDeadLetters>[0] = {
+    cursorKey: () => database.postgres.cursorKey(),
     transaction: (work) => database.postgres.transaction(work),
     query: async (text, values) => {
       plans.push(JSON.stringify(await database.query(`EXPLAIN (FORMAT JSON) ${text}`, values)));
