@@ -184,15 +184,16 @@ describe('listing', () => {
     const tag = `page-${randomUUID()}`;
     const ids: string[] = [];
     for (let number = 0; number < 5; number += 1) ids.unshift((await accept({ options: { tags: [tag] } })).id);
-    const first = await api.call('GET', `/v1/jobs?tag=${tag}&limit=2&state=accepted&queue=default&name=app.greet`);
+    const url = `/v1/jobs?tag=${tag}&limit=2&state=accepted&queue=default&name=app.greet`;
+    const first = await api.call('GET', url);
     expect(first.status).toBe(200);
     expect(first.body.prevCursor).toBeNull();
-    const second = await api.call('GET', `/v1/jobs?tag=${tag}&limit=2&cursor=${first.body.nextCursor}`);
-    const third = await api.call('GET', `/v1/jobs?tag=${tag}&limit=2&cursor=${second.body.nextCursor}`);
+    const second = await api.call('GET', `${url}&cursor=${first.body.nextCursor}`);
+    const third = await api.call('GET', `${url}&cursor=${second.body.nextCursor}`);
     expect(third.body.nextCursor).toBeNull();
     const seen = [first, second, third].flatMap((page) => page.body.items.map((job: { id: string }) => job.id));
     expect(seen).toEqual(ids);
-    const back = await api.call('GET', `/v1/jobs?tag=${tag}&limit=2&cursor=${second.body.prevCursor}`);
+    const back = await api.call('GET', `${url}&cursor=${second.body.prevCursor}`);
     expect(back.body.items).toEqual(first.body.items);
   });
 
