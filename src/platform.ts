@@ -24,6 +24,7 @@ import { createEmbedder } from './domain/embeddings/create-embedder.ts';
 import { EmbeddingService } from './domain/embeddings/embedding-service.ts';
 import { PostgresSearch } from './domain/search/postgres/postgres-search.ts';
 import { SearchService } from './domain/search/search-service.ts';
+import { RoleService } from './domain/users/role-service.ts';
 import { UserService } from './domain/users/service.ts';
 import { DatabaseHealthCheck } from './domain/health/database-health-check.ts';
 import { LinkRepository } from './domain/nodes/link-repository.ts';
@@ -71,6 +72,7 @@ export interface Platform {
   readonly embeddings: EmbeddingService;
   readonly search: SearchService;
   readonly users: UserService;
+  readonly roles: RoleService;
   readonly knowledge: KnowledgeService;
   readonly databaseHealth: DatabaseHealthCheck;
   readonly nodes: UnifiedNodeService;
@@ -114,6 +116,7 @@ const createDomain = ({ postgres, config, remote, log }: DomainParts) => {
   return {
     workspaces: new WorkspaceService({ postgres, log }),
     users: new UserService({ postgres, log }),
+    roles: new RoleService({ postgres }),
     knowledge: new KnowledgeService({ postgres, log }),
     databaseHealth: new DatabaseHealthCheck({ postgres, log }),
     nodes: new UnifiedNodeService(postgres),

@@ -1,6 +1,6 @@
 import type { Log } from '../../lib/log/create-log.ts';
 import type { Postgres } from '../../lib/postgres/postgres.ts';
-import { UserRepository } from '../users/repository.ts';
+import { RoleService } from '../users/role-service.ts';
 import { UserService } from '../users/service.ts';
 import type { Role, User } from '../users/types.ts';
 import { WorkspaceService } from '../workspaces/service.ts';
@@ -30,10 +30,10 @@ export const seed = async (services: { readonly postgres: Postgres; readonly log
   const workspace = await new WorkspaceService(services).ensure(systemWorkspaceName);
   const users = new UserService(services);
   const admin = await users.ensure({ email: adminEmail, name: 'Administrator' });
-  const repository = new UserRepository(services.postgres);
+  const roleService = new RoleService(services);
   const roles: Role[] = [];
   for (const { name, permissions } of systemRoles) {
-    roles.push(await repository.ensureRole({ workspaceId: workspace.id, name, permissions, isSystemRole: true }));
+    roles.push(await roleService.ensureSystemRole(workspace.id, name, permissions));
   }
   await users.addMember(workspace.id, admin.id);
   const adminRole = roles.find(({ name }) => name === 'admin');

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { isStorable, lineOfText } from '../../lib/text/storable.ts';
+import { userStatuses } from './types.ts';
 
 const nameAndAddress = /^(.*?)\s*<([^<>\s@]+@[^<>\s@]+)>\s*(?:\(.*\))?$/;
 const addressAlone = /^[^<>\s@]+@[^<>\s@]+$/;
@@ -26,3 +27,31 @@ export type PersonInput = string | { readonly name: string; readonly email?: str
 
 export const createUserInput = z.strictObject({ email, name: lineOfText(200).optional() });
 export type CreateUserInput = z.input<typeof createUserInput>;
+
+const status = z.enum(userStatuses, { error: `must be ${userStatuses.join(' or ')}` });
+
+/** Fields that are not given stay. */
+export const updateUserInput = z.strictObject({ name: lineOfText(200).optional(), status: status.optional() });
+export type UpdateUserInput = z.input<typeof updateUserInput>;
+
+export const userFilter = z.strictObject({ status: status.optional() });
+export type UserFilter = z.input<typeof userFilter>;
+
+const permission = z
+  .string({ error: 'must be text' })
+  .max(100, 'must have at most 100 characters')
+  .regex(/^(\*|[a-z][a-z-]*:[a-z][a-z-]*)$/, 'must be * or such as knowledge:read');
+const permissions = z
+  .array(permission, { error: 'must be a list of permissions' })
+  .max(100, 'must have at most 100 entries')
+  .transform((given) => [...new Set(given)]);
+
+export const createRoleInput = z.strictObject({ name: lineOfText(100), permissions: permissions.default([]) });
+export type CreateRoleInput = z.input<typeof createRoleInput>;
+
+/** Fields that are not given stay; `permissions` replace those there are. */
+export const updateRoleInput = z.strictObject({
+  name: lineOfText(100).optional(),
+  permissions: permissions.optional(),
+});
+export type UpdateRoleInput = z.input<typeof updateRoleInput>;

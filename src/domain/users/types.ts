@@ -8,6 +8,8 @@ export interface User {
   readonly email: string | null;
   readonly name: string;
   readonly status: UserStatus;
+  /** 1 at first; grows by one with every change. */
+  readonly revision: number;
   readonly createdAt: Date;
   readonly updatedAt: Date;
 }
@@ -18,7 +20,11 @@ export interface Role {
   readonly name: string;
   /** Such as `knowledge:read`; `*` is everything. */
   readonly permissions: readonly string[];
+  /** Of the system workspace; may be granted in every workspace, and stays as it is. */
   readonly isSystemRole: boolean;
+  readonly revision: number;
+  readonly createdAt: Date;
+  readonly updatedAt: Date;
 }
 
 /** Somebody to be named as an author: found by email where there is one, else by name. */

@@ -99,6 +99,7 @@ export interface Collections {
   description: Generated<string>;
   id: Generated<string>;
   name: string;
+  revision: Generated<number>;
   updated_at: Generated<Timestamp>;
   workspace_id: string;
 }
@@ -524,6 +525,7 @@ export interface Roles {
   is_system_role: Generated<boolean>;
   name: string;
   permissions: Generated<string[]>;
+  revision: Generated<number>;
   updated_at: Generated<Timestamp>;
   workspace_id: string;
 }
@@ -638,6 +640,7 @@ export interface Tags {
   created_at: Generated<Timestamp>;
   id: Generated<string>;
   name: string;
+  revision: Generated<number>;
   updated_at: Generated<Timestamp>;
   workspace_id: string;
 }
@@ -661,6 +664,7 @@ export interface Users {
   email: string | null;
   id: Generated<string>;
   name: string;
+  revision: Generated<number>;
   status: Generated<string>;
   updated_at: Generated<Timestamp>;
   workspace_id: string | null;
@@ -678,6 +682,7 @@ export interface Workspaces {
   display_name: Generated<string>;
   id: Generated<string>;
   name: string;
+  revision: Generated<number>;
   time_zone: Generated<string>;
   updated_at: Generated<Timestamp>;
 }
