@@ -247,12 +247,14 @@ const knowledgeStatement = async (
   hear: (text: string) => void,
 ): Promise<void> => {
   const { KnowledgeRepository } = await import('../src/domain/knowledge/repository.ts');
-  await new KnowledgeRepository({
+  const { kyselyThrough } = await import('../src/lib/postgres/kysely-through.ts');
+  const heard = kyselyThrough({
     query: (text, values) => {
       hear(text);
       return postgres.query(text, values);
     },
-  }).findById(workspaceId, id);
+  });
+  await new KnowledgeRepository(heard).findById(workspaceId, id);
 };
 
 /** The data layer beside plain node-postgres, in a Postgres of its own. */

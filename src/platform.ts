@@ -19,7 +19,9 @@ import type { Config } from './lib/config/load-config.ts';
 import type { SagaDefinition } from './domain/sagas/define-saga.ts';
 import { isSagaDefinition } from './domain/sagas/is-saga-definition.ts';
 import { SagaService } from './domain/sagas/service.ts';
+import { CollectionService } from './domain/knowledge/collection-service.ts';
 import { KnowledgeService } from './domain/knowledge/service.ts';
+import { TagService } from './domain/knowledge/tag-service.ts';
 import { createEmbedder } from './domain/embeddings/create-embedder.ts';
 import { EmbeddingService } from './domain/embeddings/embedding-service.ts';
 import { PostgresSearch } from './domain/search/postgres/postgres-search.ts';
@@ -74,6 +76,8 @@ export interface Platform {
   readonly users: UserService;
   readonly roles: RoleService;
   readonly knowledge: KnowledgeService;
+  readonly tags: TagService;
+  readonly collections: CollectionService;
   readonly databaseHealth: DatabaseHealthCheck;
   readonly nodes: UnifiedNodeService;
   readonly nodeLinks: LinkRepository;
@@ -118,6 +122,8 @@ const createDomain = ({ postgres, config, remote, log }: DomainParts) => {
     users: new UserService({ postgres, log }),
     roles: new RoleService({ postgres }),
     knowledge: new KnowledgeService({ postgres, log }),
+    tags: new TagService({ postgres }),
+    collections: new CollectionService({ postgres }),
     databaseHealth: new DatabaseHealthCheck({ postgres, log }),
     nodes: new UnifiedNodeService(postgres),
     nodeLinks: new LinkRepository(postgres.reader.db),

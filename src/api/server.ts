@@ -25,6 +25,7 @@ import { addLogin } from './login/add-login.ts';
 import { readFromReplicas } from './access/read-after.ts';
 import { logRequests } from './request-log.ts';
 import { traceRequests } from './trace-requests.ts';
+import { addCollectionRoutes } from './routes/collections.ts';
 import { addDeadLetterRoutes } from './routes/dead-letters.ts';
 import { addFlowRoutes } from './routes/flows.ts';
 import { addHealthRoutes } from './routes/health.ts';
@@ -40,7 +41,7 @@ import { addQueueRoutes } from './routes/queues.ts';
 import { addSagaRoutes } from './routes/sagas.ts';
 import { addScheduleRoutes } from './routes/schedules.ts';
 import { addSearchRoutes } from './routes/search.ts';
-import { addTagAndCollectionRoutes } from './routes/tags-and-collections.ts';
+import { addTagRoutes } from './routes/tags.ts';
 import { addWorkspaceRoutes } from './routes/workspaces.ts';
 
 export interface ServerOptions {
@@ -142,7 +143,8 @@ const addRoutes = (app: Api, parts: RouteParts): void => {
   addSagaRoutes(app, parts);
   addWorkspaceRoutes(app, parts);
   addKnowledgeRoutes(app, parts);
-  addTagAndCollectionRoutes(app, parts);
+  addTagRoutes(app, parts);
+  addCollectionRoutes(app, parts);
   addNodeRoutes(app, parts);
   addLinkRoutes(app, parts);
   addSearchRoutes(app, parts);

@@ -6,6 +6,7 @@ const api = useApi();
 const base = '/v1/workspaces/notes/knowledge';
 beforeAll(async () => {
   await api.platform.workspaces.create({ name: 'notes' });
+  await api.platform.workspaces.create({ name: 'with-none' });
 });
 const create = async (body: Record<string, unknown> = {}) => {
   const answer = await api.call('POST', base, { body: { title: 'Looms', ...body } });
@@ -137,9 +138,66 @@ describe('tags and collections', () => {
     expect((await api.call('POST', '/v1/workspaces/notes/collections', { body: { name: '' } })).status).toBe(400);
   });
 
+  test.each([
+    ['tags', 'tag', { name: 'heddles' }, { name: 'shafts' }],
+    ['collections', 'collection', { name: 'Heddles' }, { description: 'All about them' }],
+  ])('%s are made, read, changed and deleted under their revision', async (path, entity, body, change) => {
+    const url = `/v1/workspaces/notes/${path}`;
+    const made = await api.call('POST', url, { body });
+    expect([made.status, made.headers['etag'], made.body.revision]).toEqual([201, '"1"', 1]);
+    const { id } = made.body;
+    expect(made.headers['location']).toBe(`/v1/workspaces/${made.body.workspaceId}/${path}/${id}`);
+    const found = await api.call('GET', String(made.headers['location']));
+    expect([found.body, found.headers['etag']]).toEqual([made.body, '"1"']);
+    expect((await api.call('POST', url, { body })).status).toBe(409);
+    const document = await create(entity === 'tag' ? { tags: [body.name] } : { collectionId: id });
+
+    const one = (
+      method: 'PATCH' | 'DELETE',
+      version: string | undefined,
+      patch: object = change,
+      where = `${url}/${id}`,
+    ) =>
+      api.call(method, where, {
+        headers: version === undefined ? {} : { 'if-match': version },
+        ...(method === 'PATCH' ? { body: patch } : {}),
+      });
+    const changed = await one('PATCH', '"1"');
+    expect([changed.status, changed.headers['etag']]).toEqual([200, '"2"']);
+    expect(changed.body).toMatchObject({ ...change, id, documents: 1, revision: 2 });
+    for (const method of ['PATCH', 'DELETE'] as const) {
+      const details = { entity, entityId: id, expected: 1, actual: 2 };
+      const late = await one(method, '1');
+      expect([late.status, late.body.error]).toMatchObject([409, { code: 'DATA_CONSISTENCY_ERROR', details }]);
+      for (const version of ['abc', '', '0', '1.5', '*', undefined]) {
+        const { status, body: answer } = await one(method, version);
+        expect([version, status, answer.error.details.faults[0].path]).toEqual([version, 400, 'if-match']);
+      }
+      const elsewhere = `/v1/workspaces/with-none/${path}/${id}`;
+      expect((await one(method, '2', change, elsewhere)).status).toBe(404);
+      expect((await one(method, '2', change, `${url}/seven`)).status).toBe(400);
+    }
+    for (const [patch, fault] of [
+      [{ name: 'x'.repeat(201) }, 'name'],
+      [{ name: 'a\0' }, 'name'],
+      [{ colour: 'red' }, 'colour'],
+    ] as const) {
+      const { status, body: answer } = await one('PATCH', '2', patch);
+      expect([status, answer.error.details.faults[0].path]).toEqual([400, fault]);
+    }
+    const filtered = await api.call('GET', `${url}?colour=red`);
+    expect([filtered.status, filtered.body.error.details.faults[0].path]).toEqual([400, 'colour']);
+    expect((await one('DELETE', '2')).status).toBe(204);
+    expect((await api.call('GET', `${url}/${id}`)).status).toBe(404);
+    const left = await api.call('GET', `${base}/${document.id}`);
+    expect(left.body).toMatchObject({ tags: [], collection: null, version: 2 });
+    const [version] = (await api.call('GET', `${base}/${document.id}/versions`)).body.items;
+    expect(version).toMatchObject({ versionNumber: 2, actor: 'local' });
+  });
+
   test('of another workspace cannot be used', async () => {
     const other = await api.platform.workspaces.create({ name: 'with-collection' });
-    const { id } = await api.platform.knowledge.createCollection(other.id, { name: 'Theirs' });
+    const { id } = await api.platform.collections.create(other.id, { name: 'Theirs' });
     const answer = await api.call('POST', base, { body: { title: 'x', collectionId: id } });
     expect(answer.status).toBe(400);
     expect(answer.body.error.details.faults[0].path).toBe('collectionId');

@@ -10,12 +10,37 @@ describe('workspaces', () => {
     });
     expect(made.status).toBe(201);
     expect(made.headers['location']).toBe(`/v1/workspaces/${made.body.id}`);
-    expect((await api.call('GET', '/v1/workspaces/handbook')).body).toEqual(made.body);
+    expect(made.headers['etag']).toBe('"1"');
+    const found = await api.call('GET', '/v1/workspaces/handbook');
+    expect([found.body, found.headers['etag']]).toEqual([made.body, '"1"']);
     expect((await api.call('GET', `/v1/workspaces/${made.body.id}`)).body).toEqual(made.body);
     expect((await api.call('GET', '/v1/workspaces')).body.items).toContainEqual(made.body);
-    const changed = await api.call('PATCH', '/v1/workspaces/handbook', { body: { description: 'All we know' } });
-    expect(changed.body).toMatchObject({ id: made.body.id, displayName: 'The Handbook', description: 'All we know' });
-    expect((await api.call('DELETE', '/v1/workspaces/handbook')).status).toBe(204);
+    const headers = { 'if-match': '"1"' };
+    const changed = await api.call('PATCH', '/v1/workspaces/handbook', {
+      headers,
+      body: { description: 'All we know' },
+    });
+    expect(changed.headers['etag']).toBe('"2"');
+    expect(changed.body).toMatchObject({ displayName: 'The Handbook', description: 'All we know', revision: 2 });
+    const late = await api.call('DELETE', '/v1/workspaces/handbook', { headers });
+    expect([late.status, late.body.error]).toMatchObject([
+      409,
+      {
+        code: 'DATA_CONSISTENCY_ERROR',
+        details: { entity: 'workspace', entityId: made.body.id, expected: 1, actual: 2 },
+      },
+    ]);
+    for (const version of ['abc', '', '0', '1.5', '*', undefined]) {
+      const given = { headers: version === undefined ? {} : { 'if-match': version } };
+      for (const method of ['PATCH', 'DELETE'] as const) {
+        const answer = await api.call(method, '/v1/workspaces/handbook', {
+          ...given,
+          ...(method === 'PATCH' ? { body: {} } : {}),
+        });
+        expect([version, answer.status, answer.body.error.details.faults[0].path]).toEqual([version, 400, 'if-match']);
+      }
+    }
+    expect((await api.call('DELETE', '/v1/workspaces/handbook', { headers: { 'if-match': '2' } })).status).toBe(204);
     expect((await api.call('GET', '/v1/workspaces/handbook')).status).toBe(404);
   });
 

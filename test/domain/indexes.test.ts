@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { EmbeddingRepository } from '../../src/domain/embeddings/embedding-repository.ts';
 import { KnowledgeService } from '../../src/domain/knowledge/service.ts';
+import { TagService } from '../../src/domain/knowledge/tag-service.ts';
 import { EventStormRepository } from '../../src/domain/nodes/event-storm-repository.ts';
 import { KnowledgeBaseRepository } from '../../src/domain/nodes/knowledge-base-repository.ts';
 import { LinkRepository } from '../../src/domain/nodes/link-repository.ts';
@@ -112,10 +113,15 @@ const uses: readonly (readonly [index: string, what: string, call: () => Promise
     async () => knowledge().count(ws, { collectionId: await aCollection() }),
   ],
   ['knowledge_source_id_key', 'a document by its source', () => knowledge().count(ws, { sourceId: 's7' })],
-  ['knowledge_tags_tag', 'the tags of a workspace with their counts', () => knowledge().tags(ws)],
+  [
+    'knowledge_tags_tag',
+    'the tags of a workspace with their counts',
+    () => new TagService({ postgres: explained }).findMany(ws),
+  ],
   ['users_by_email', 'authors by email', () => users().ensureAuthors(ws, ['P <p2@x.example>'])],
   ['users_name_key', 'authors by name', () => users().ensureAuthors(ws, ['Person 1'])],
   ['users_email_key', 'an account by email', () => users().findByEmail('a@x.example')],
+  ['users_email_key', 'a page of accounts', () => users().findMany()],
   ['workspace_members_user', 'what a user has written', async () => users().getUserStats(await anAuthor())],
   [
     'user_roles_role',

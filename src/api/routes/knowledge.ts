@@ -5,15 +5,13 @@ import { actorOf } from '../access/principal-of.ts';
 import { needsInWorkspace } from '../access/route-access.ts';
 import { workspaceOf } from '../access/workspace-of.ts';
 import type { Api, RouteParts } from '../api.ts';
+import { etagOf, ifMatchHeaders, versionOf } from '../schemas/if-match.ts';
 import {
   createDocumentBody,
   document,
   documentParams,
   documentVersion,
-  etagOf,
-  ifMatchHeaders,
   updateDocumentBody,
-  versionOf,
 } from '../schemas/knowledge.ts';
 import { pageOf, pageQuery } from '../schemas/page.ts';
 import { inWorkspace } from '../schemas/workspace.ts';

@@ -5,7 +5,7 @@ import { actorOf } from '../access/principal-of.ts';
 import { needsWorkspaceAsked } from '../access/route-access.ts';
 import { workspaceAsked } from '../access/workspace-of.ts';
 import type { Api, RouteParts } from '../api.ts';
-import { etagOf, ifMatchHeaders, versionOf } from '../schemas/knowledge.ts';
+import { etagOf, ifMatchHeaders, versionOf } from '../schemas/if-match.ts';
 import {
   asked,
   batchBody,

@@ -3,6 +3,7 @@ import { createWorkspaceInput, updateWorkspaceInput } from '../../domain/workspa
 import { needs, needsInWorkspace } from '../access/route-access.ts';
 import { workspaceOf } from '../access/workspace-of.ts';
 import type { Api, RouteParts } from '../api.ts';
+import { etagOf, ifMatchHeaders, versionOf } from '../schemas/if-match.ts';
 import { pageOf, pageQuery } from '../schemas/page.ts';
 import { inWorkspace, workspace } from '../schemas/workspace.ts';
 
@@ -17,7 +18,7 @@ const addCollectionRoutes = (app: Api, { platform }: RouteParts): void => {
       querystring: z.strictObject(pageQuery),
       response: { 200: pageOf(workspace) },
     },
-    handler: (request) => platform.workspaces.list(request.query),
+    handler: (request) => platform.workspaces.findMany(request.query),
   });
   app.route({
     method: 'POST',
@@ -31,7 +32,11 @@ const addCollectionRoutes = (app: Api, { platform }: RouteParts): void => {
     },
     handler: async (request, reply) => {
       const created = await platform.workspaces.create(request.body);
-      return reply.code(201).header('location', `/v1/workspaces/${created.id}`).send(created);
+      return reply
+        .code(201)
+        .header('location', `/v1/workspaces/${created.id}`)
+        .header('etag', etagOf(created.revision))
+        .send(created);
     },
   });
 };
@@ -45,7 +50,10 @@ export const addWorkspaceRoutes = (app: Api, parts: RouteParts): void => {
     url: '/v1/workspaces/:ws',
     config: needsInWorkspace('workspaces:read'),
     schema: { tags: ['workspaces'], summary: 'One workspace', params: inWorkspace, response: { 200: workspace } },
-    handler: (request) => workspaceOf(request, workspaces),
+    handler: async (request, reply) => {
+      const found = await workspaceOf(request, workspaces);
+      return reply.header('etag', etagOf(found.revision)).send(found);
+    },
   });
   app.route({
     method: 'PATCH',
@@ -55,12 +63,15 @@ export const addWorkspaceRoutes = (app: Api, parts: RouteParts): void => {
       tags: ['workspaces'],
       summary: 'Change the given fields of a workspace',
       params: inWorkspace,
+      headers: ifMatchHeaders,
       body: updateWorkspaceInput,
       response: { 200: workspace },
     },
-    handler: async (request) => {
+    handler: async (request, reply) => {
       const { id } = await workspaceOf(request, workspaces);
-      return workspaces.update(id, request.body);
+      const expectedRevision = versionOf(request.headers['if-match']);
+      const updated = await workspaces.update(id, request.body, { expectedRevision });
+      return reply.header('etag', etagOf(updated.revision)).send(updated);
     },
   });
   app.route({
@@ -71,11 +82,12 @@ export const addWorkspaceRoutes = (app: Api, parts: RouteParts): void => {
       tags: ['workspaces'],
       summary: 'Delete a workspace with everything in it',
       params: inWorkspace,
+      headers: ifMatchHeaders,
       response: { 204: z.null() },
     },
     handler: async (request, reply) => {
       const { id } = await workspaceOf(request, workspaces);
-      await workspaces.delete(id);
+      await workspaces.delete(id, { expectedRevision: versionOf(request.headers['if-match']) });
       return reply.code(204).send(null);
     },
   });

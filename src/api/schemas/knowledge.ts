@@ -1,5 +1,4 @@
 import { z } from 'zod';
-import { validationError } from '../../lib/errors/app-error.ts';
 import { storableText } from '../../lib/text/storable.ts';
 import { createKnowledgeInput, updateKnowledgeInput } from '../../domain/knowledge/input.ts';
 import { knowledgeStatuses } from '../../domain/knowledge/types.ts';
@@ -50,6 +49,7 @@ const counted = {
   workspaceId: z.string(),
   name: z.string(),
   documents: z.number().describe('How many documents are in it'),
+  revision: z.number().describe('1 at first; grows by one with every change of it, not of its documents'),
   createdAt: z.date(),
   updatedAt: z.date(),
 };
@@ -58,21 +58,7 @@ export const tag = z.object(counted).meta({ id: 'Tag' });
 export const collection = z.object({ ...counted, description: z.string() }).meta({ id: 'Collection' });
 
 export const documentParams = z.object({ ws: workspaceParam, id: z.guid().describe('The id of a document') });
+export const tagParams = z.object({ ws: workspaceParam, id: z.guid().describe('The id of a tag') });
+export const collectionParams = z.object({ ws: workspaceParam, id: z.guid().describe('The id of a collection') });
 export const createDocumentBody = createKnowledgeInput.safeExtend({ changeSummary });
 export const updateDocumentBody = updateKnowledgeInput.safeExtend({ changeSummary });
-
-/** `If-Match` as a version: a number, bare or quoted as an entity tag. */
-export const ifMatchHeaders = z.looseObject({
-  'if-match': z
-    .string({ error: 'is needed: the version that is to be changed' })
-    .regex(/^(?:"\d{1,9}"|\d{1,9})$/, 'must be the version that is to be changed, as 3 or "3"')
-    .describe('The version that is to be changed; another one by now is a 409'),
-});
-
-export const versionOf = (ifMatch: string): number => {
-  const version = Number(ifMatch.replaceAll('"', ''));
-  if (version >= 1) return version;
-  throw validationError('the headers', [{ path: 'if-match', message: 'must be 1 or more' }]);
-};
-
-export const etagOf = (version: number): string => `"${version}"`;

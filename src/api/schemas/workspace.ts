@@ -10,6 +10,7 @@ export const workspace = z
     displayName: z.string(),
     description: z.string(),
     timeZone: z.string().describe('IANA name'),
+    revision: z.number().describe('1 at first; grows by one with every change'),
     createdAt: z.date(),
     updatedAt: z.date(),
   })

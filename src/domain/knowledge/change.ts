@@ -1,6 +1,8 @@
 import { z } from 'zod';
 import { parseOrThrow } from '../../lib/errors/zod-faults.ts';
+import type { Postgres } from '../../lib/postgres/postgres.ts';
 import type { Queryable } from '../../lib/postgres/queryable.ts';
+import type { TransactionOptions } from '../../lib/postgres/transaction.ts';
 import { storableText } from '../../lib/text/storable.ts';
 
 /** Who changes something, and why; kept in the history. */
@@ -28,4 +30,21 @@ export const announceChange = async (tx: Queryable, change: Change): Promise<voi
     actor ?? '',
     changeSummary ?? '',
   ]);
+};
+
+/**
+ * Runs `work` with the change announced: in the caller's open transaction, else in one of its own.
+ * @throws what `work` throws; AppError VALIDATION_ERROR for an actor or a summary that cannot be kept.
+ */
+export const runChange = <T>(
+  postgres: Postgres,
+  { tx, ...change }: ChangeContext,
+  options: TransactionOptions,
+  work: (tx: Queryable) => Promise<T>,
+): Promise<T> => {
+  const announced = async (open: Queryable): Promise<T> => {
+    await announceChange(open, change);
+    return work(open);
+  };
+  return tx ? announced(tx) : postgres.transaction(announced, options);
 };

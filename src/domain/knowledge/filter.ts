@@ -1,3 +1,4 @@
+import { sql, type RawBuilder, type SqlBool } from 'kysely';
 import { z } from 'zod';
 import { storableText } from '../../lib/text/storable.ts';
 import { knowledgeStatuses } from './types.ts';
@@ -19,25 +20,22 @@ export const knowledgeFilter = z.strictObject({
 });
 export type KnowledgeFilter = z.input<typeof knowledgeFilter>;
 
-const carriesTag = (name: string): string => `EXISTS (SELECT FROM treadle.knowledge_tags AS kt
+const carriesTag = (name: string): RawBuilder<SqlBool> => sql`EXISTS (SELECT FROM treadle.knowledge_tags AS kt
   JOIN treadle.tags AS t ON t.id = kt.tag_id
   WHERE kt.workspace_id = k.workspace_id AND kt.knowledge_id = k.id AND t.name = ${name})`;
 
-/** SQL conditions on `k`, each beginning with AND; their parameters are added to `values`. */
-export const conditionsOf = (filter: KnowledgeFilter, values: unknown[]): string => {
-  const conditions: string[] = [];
-  const add = (value: unknown, condition: (parameter: string) => string): void => {
-    if (value === undefined) return;
-    values.push(value);
-    conditions.push(` AND ${condition(`$${values.length}`)}`);
+/** One SQL condition on `k` that holds when all of the filter do. */
+export const conditionOf = (filter: KnowledgeFilter): RawBuilder<SqlBool> => {
+  const conditions = [...new Set(filter.tags)].map(carriesTag);
+  const add = <T>(value: T | undefined, condition: (value: T) => RawBuilder<SqlBool>): void => {
+    if (value !== undefined) conditions.push(condition(value));
   };
-  add(filter.ids, (parameter) => `k.id = ANY (${parameter}::uuid[])`);
-  add(filter.status, (parameter) => `k.status = ${parameter}`);
-  add(filter.authorId, (parameter) => `k.author_id = ${parameter}::uuid`);
-  add(filter.collectionId, (parameter) => `k.collection_id = ${parameter}::uuid`);
-  add(filter.sourceId, (parameter) => `k.source_id = ${parameter}`);
-  add(filter.updatedFrom, (parameter) => `k.updated_at >= ${parameter}`);
-  add(filter.updatedTo, (parameter) => `k.updated_at < ${parameter}`);
-  for (const tag of new Set(filter.tags)) add(tag, carriesTag);
-  return conditions.join('');
+  add(filter.ids, (ids) => sql`k.id = ANY (${ids}::uuid[])`);
+  add(filter.status, (status) => sql`k.status = ${status}`);
+  add(filter.authorId, (author) => sql`k.author_id = ${author}::uuid`);
+  add(filter.collectionId, (collection) => sql`k.collection_id = ${collection}::uuid`);
+  add(filter.sourceId, (source) => sql`k.source_id = ${source}`);
+  add(filter.updatedFrom, (time) => sql`k.updated_at >= ${time}`);
+  add(filter.updatedTo, (time) => sql`k.updated_at < ${time}`);
+  return conditions.length === 0 ? sql`true` : sql.join(conditions, sql` AND `);
 };

@@ -114,3 +114,16 @@ export const createCollectionInput = z.strictObject({
   description: storableText(2_000).default(''),
 });
 export type CreateCollectionInput = z.input<typeof createCollectionInput>;
+
+/** Fields that are not given stay. */
+export const updateCollectionInput = z.strictObject({
+  name: lineOfText(200).optional(),
+  description: storableText(2_000).optional(),
+});
+export type UpdateCollectionInput = z.input<typeof updateCollectionInput>;
+
+export const createTagInput = z.strictObject({ name: lineOfText(knowledgeLimits.tagLength) });
+export type CreateTagInput = z.input<typeof createTagInput>;
+
+export const updateTagInput = createTagInput.partial();
+export type UpdateTagInput = z.input<typeof updateTagInput>;

@@ -1,15 +1,8 @@
-import { z } from 'zod';
-import { pageOf, readPageRequest, type Page, type PageRequest } from '../../lib/postgres/keyset-page.ts';
-import type { Queryable } from '../../lib/postgres/queryable.ts';
-import { conditionsOf, type KnowledgeFilter } from './filter.ts';
-import {
-  knowledgeColumns,
-  knowledgeJoins,
-  toKnowledge,
-  toVersion,
-  type KnowledgeRow,
-  type VersionRow,
-} from './rows.ts';
+import { sql, type Kysely } from 'kysely';
+import { pageOf, type Page, type PageStart } from '../../lib/postgres/keyset-page.ts';
+import type { DB } from '../../lib/postgres/schema.generated.ts';
+import { conditionOf, type KnowledgeFilter } from './filter.ts';
+import { knowledgeColumns, knowledgeJoins, toKnowledge, toVersion, type KnowledgeRow } from './rows.ts';
 import type { Knowledge, KnowledgeStatus, KnowledgeVersion } from './types.ts';
 
 /** The columns of a document that a writer sets. */
@@ -29,42 +22,32 @@ export interface KnowledgeFields {
 /** Fields that are undefined stay. */
 export type KnowledgePatch = { readonly [Name in keyof KnowledgeFields]?: KnowledgeFields[Name] | undefined };
 
-const columnOf: Readonly<Record<keyof KnowledgeFields, string>> = {
-  title: 'title',
-  content: 'content',
-  contentDelta: 'content_delta',
-  contentType: 'content_type',
-  excerpt: 'excerpt',
-  status: 'status',
-  authorId: 'author_id',
-  collectionId: 'collection_id',
-  sourceId: 'source_id',
-  metadata: 'metadata',
-};
-const fieldNames = Object.keys(columnOf).filter((name): name is keyof KnowledgeFields => name in columnOf);
+const jsonOf = (value: unknown): string | undefined => (value === undefined ? undefined : JSON.stringify(value));
 
-const parameterOf = (name: keyof KnowledgeFields, fields: KnowledgePatch): unknown => {
-  if (name === 'metadata') return JSON.stringify(fields.metadata);
-  if (name === 'contentDelta') return fields.contentDelta === null ? null : JSON.stringify(fields.contentDelta);
-  return fields[name];
-};
-
-const latestKey = z.tuple([z.iso.datetime(), z.guid()]);
-const versionKey = z.tuple([z.string().regex(/^\d{1,9}$/)]);
+const columnsOf = (fields: KnowledgePatch) => ({
+  title: fields.title,
+  content: fields.content,
+  content_delta: fields.contentDelta === null ? null : jsonOf(fields.contentDelta),
+  content_type: fields.contentType,
+  excerpt: fields.excerpt,
+  status: fields.status,
+  author_id: fields.authorId,
+  collection_id: fields.collectionId,
+  source_id: fields.sourceId,
+  metadata: jsonOf(fields.metadata),
+});
 
 /** The statements on documents. Each names the workspace; checks beyond the database's are the service's. */
 export class KnowledgeRepository {
-  readonly #db: Queryable;
+  readonly #db: Kysely<DB>;
 
-  constructor(db: Queryable) {
+  constructor(db: Kysely<DB>) {
     this.#db = db;
   }
 
   async findById(workspaceId: string, id: string): Promise<Knowledge | undefined> {
-    const { rows } = await this.#db.query<KnowledgeRow>(
-      `SELECT ${knowledgeColumns} FROM treadle.knowledge AS k ${knowledgeJoins} WHERE k.workspace_id = $1 AND k.id = $2`,
-      [workspaceId, id],
-    );
+    const { rows } = await sql<KnowledgeRow>`SELECT ${knowledgeColumns} FROM treadle.knowledge AS k ${knowledgeJoins}
+      WHERE k.workspace_id = ${workspaceId} AND k.id = ${id}`.execute(this.#db);
     return rows[0] && toKnowledge(rows[0]);
   }
 
@@ -74,75 +57,75 @@ export class KnowledgeRepository {
     filter: KnowledgeFilter,
     { limit, offset }: { readonly limit: number; readonly offset: number },
   ): Promise<readonly Knowledge[]> {
-    const values: unknown[] = [workspaceId, limit, offset];
-    const { rows } = await this.#db.query<KnowledgeRow>(
-      `SELECT ${knowledgeColumns} FROM treadle.knowledge AS k ${knowledgeJoins}
-       WHERE k.workspace_id = $1${conditionsOf(filter, values)}
-       ORDER BY k.updated_at DESC, k.id DESC LIMIT $2 OFFSET $3`,
-      values,
-    );
+    const { rows } = await sql<KnowledgeRow>`SELECT ${knowledgeColumns} FROM treadle.knowledge AS k ${knowledgeJoins}
+      WHERE k.workspace_id = ${workspaceId} AND ${conditionOf(filter)}
+      ORDER BY k.updated_at DESC, k.id DESC LIMIT ${limit} OFFSET ${offset}`.execute(this.#db);
     return rows.map(toKnowledge);
   }
 
   /** Latest change first, page by page; a document changed meanwhile moves to the front. */
-  async findByWorkspace(workspaceId: string, filter: KnowledgeFilter, request: PageRequest): Promise<Page<Knowledge>> {
-    const start = await readPageRequest(this.#db, request, {
-      list: 'knowledge',
-      scope: [workspaceId, filter],
-      key: latestKey,
-    });
-    const [beyond, order] = start.direction === 'next' ? ['<', 'DESC'] : ['>', 'ASC'];
-    const values: unknown[] = [workspaceId, start.limit + 1];
-    const conditions = conditionsOf(filter, values);
+  async findByWorkspace(
+    workspaceId: string,
+    filter: KnowledgeFilter,
+    start: PageStart<[updatedAt: string, id: string]>,
+  ): Promise<Page<Knowledge>> {
+    const [beyond, order] = start.direction === 'next' ? [sql`<`, sql`DESC`] : [sql`>`, sql`ASC`];
     const from = start.key
-      ? ` AND (k.updated_at, k.id) ${beyond} ($${values.push(start.key[0])}::timestamptz, $${values.push(start.key[1])}::uuid)`
-      : '';
-    const { rows } = await this.#db.query<KnowledgeRow>(
-      `SELECT ${knowledgeColumns} FROM treadle.knowledge AS k ${knowledgeJoins}
-       WHERE k.workspace_id = $1${conditions}${from}
-       ORDER BY k.updated_at ${order}, k.id ${order} LIMIT $2`,
-      values,
-    );
+      ? sql`(k.updated_at, k.id) ${beyond} (${start.key[0]}::timestamptz, ${start.key[1]}::uuid)`
+      : sql`true`;
+    const { rows } = await sql<KnowledgeRow>`SELECT ${knowledgeColumns} FROM treadle.knowledge AS k ${knowledgeJoins}
+      WHERE k.workspace_id = ${workspaceId} AND ${conditionOf(filter)} AND ${from}
+      ORDER BY k.updated_at ${order}, k.id ${order} LIMIT ${start.limit + 1}`.execute(this.#db);
     return pageOf(rows, start, { keyOf: (row) => [row.updated_key, row.id], toItem: toKnowledge });
   }
 
   async count(workspaceId: string, filter: KnowledgeFilter): Promise<number> {
-    const values: unknown[] = [workspaceId];
-    const { rows } = await this.#db.query<{ count: number }>(
-      `SELECT count(*)::integer AS count FROM treadle.knowledge AS k WHERE k.workspace_id = $1${conditionsOf(filter, values)}`,
-      values,
-    );
-    return rows[0]?.count ?? 0;
+    const { count } = await this.#db
+      .selectFrom('knowledge as k')
+      .select(sql<number>`count(*)::integer`.as('count'))
+      .where('k.workspace_id', '=', workspaceId)
+      .where(conditionOf(filter))
+      .executeTakeFirstOrThrow();
+    return count;
   }
 
   /** Writes the row and links tags that exist; answers its id. */
   async create(workspaceId: string, fields: KnowledgeFields, tags: readonly string[]): Promise<string> {
-    const values: unknown[] = [workspaceId, tags];
-    const parameters = fieldNames.map((name) => `$${values.push(parameterOf(name, fields))}`);
-    const { rows } = await this.#db.query<{ id: string }>(
-      `WITH document AS (
-         INSERT INTO treadle.knowledge (workspace_id, ${fieldNames.map((name) => columnOf[name]).join(', ')})
-         VALUES ($1, ${parameters.join(', ')}) RETURNING workspace_id, id
-       ), linked AS (
-         INSERT INTO treadle.knowledge_tags (workspace_id, knowledge_id, tag_id)
-         SELECT d.workspace_id, d.id, t.id FROM document AS d
-         JOIN treadle.tags AS t ON t.workspace_id = d.workspace_id AND t.name = ANY ($2::text[])
-       )
-       SELECT id FROM document`,
-      values,
-    );
-    const [row] = rows;
-    if (!row) throw new Error('INSERT answered no row');
-    return row.id;
+    const { id } = await this.#db
+      .with('document', (db) =>
+        db
+          .insertInto('knowledge')
+          .values({ ...columnsOf(fields), workspace_id: workspaceId, title: fields.title })
+          .returning(['workspace_id', 'id']),
+      )
+      .with('linked', (db) =>
+        db
+          .insertInto('knowledge_tags')
+          .columns(['workspace_id', 'knowledge_id', 'tag_id'])
+          .expression(
+            db
+              .selectFrom('document as d')
+              .innerJoin('tags as t', 't.workspace_id', 'd.workspace_id')
+              .select(['d.workspace_id', 'd.id', 't.id as tag_id'])
+              .where(sql<boolean>`t.name = ANY (${tags}::text[])`),
+          ),
+      )
+      .selectFrom('document')
+      .select('id')
+      .executeTakeFirstOrThrow();
+    return id;
   }
 
   /** The version of the document, which nobody else can change until the transaction ends. */
   async lock(workspaceId: string, id: string): Promise<number | undefined> {
-    const { rows } = await this.#db.query<{ version: number }>(
-      'SELECT version FROM treadle.knowledge WHERE workspace_id = $1 AND id = $2 FOR NO KEY UPDATE',
-      [workspaceId, id],
-    );
-    return rows[0]?.version;
+    const row = await this.#db
+      .selectFrom('knowledge')
+      .select('version')
+      .where('workspace_id', '=', workspaceId)
+      .where('id', '=', id)
+      .forNoKeyUpdate()
+      .executeTakeFirst();
+    return row?.version;
   }
 
   /** Sets the fields given. `touch` makes a new version also when they are what they were. */
@@ -152,43 +135,37 @@ export class KnowledgeRepository {
     fields: KnowledgePatch,
     { touch }: { readonly touch: boolean },
   ): Promise<void> {
-    const values: unknown[] = [workspaceId, id];
-    const assignments = fieldNames
-      .filter((name) => fields[name] !== undefined)
-      .map((name) => `${columnOf[name]} = $${values.push(parameterOf(name, fields))}`);
-    if (touch) assignments.push('updated_at = clock_timestamp()');
-    if (assignments.length === 0) return;
-    await this.#db.query(
-      `UPDATE treadle.knowledge SET ${assignments.join(', ')} WHERE workspace_id = $1 AND id = $2`,
-      values,
-    );
+    const columns = { ...columnsOf(fields), updated_at: touch ? sql<Date>`clock_timestamp()` : undefined };
+    if (Object.values(columns).every((value) => value === undefined)) return;
+    await this.#db
+      .updateTable('knowledge')
+      .set(columns)
+      .where('workspace_id', '=', workspaceId)
+      .where('id', '=', id)
+      .execute();
   }
 
-  /** True when it was there. */
-  async delete(workspaceId: string, id: string): Promise<boolean> {
-    const { rowCount } = await this.#db.query('DELETE FROM treadle.knowledge WHERE workspace_id = $1 AND id = $2', [
-      workspaceId,
-      id,
-    ]);
-    return rowCount === 1;
+  async delete(workspaceId: string, id: string): Promise<void> {
+    await this.#db.deleteFrom('knowledge').where('workspace_id', '=', workspaceId).where('id', '=', id).execute();
   }
 
   /** Latest version first. */
-  async versions(workspaceId: string, id: string, request: PageRequest): Promise<Page<KnowledgeVersion>> {
-    const start = await readPageRequest(this.#db, request, {
-      list: 'knowledge-versions',
-      scope: [workspaceId, id],
-      key: versionKey,
+  async versions(workspaceId: string, id: string, start: PageStart<[string]>): Promise<Page<KnowledgeVersion>> {
+    const next = start.direction === 'next';
+    let query = this.#db
+      .selectFrom('knowledge_versions as v')
+      .leftJoin('users as u', 'u.id', 'v.author_id')
+      .select(['v.knowledge_id', 'v.version_number', 'v.title', 'v.content', 'v.content_delta', 'v.excerpt'])
+      .select(['u.id as author_id', 'u.name as author_name'])
+      .select(['v.actor', 'v.change_summary', 'v.changed', 'v.created_at'])
+      .where('v.workspace_id', '=', workspaceId)
+      .where('v.knowledge_id', '=', id)
+      .orderBy('v.version_number', next ? 'desc' : 'asc')
+      .limit(start.limit + 1);
+    if (start.key) query = query.where('v.version_number', next ? '<' : '>', Number(start.key[0]));
+    return pageOf(await query.execute(), start, {
+      keyOf: (row): [string] => [String(row.version_number)],
+      toItem: toVersion,
     });
-    const [beyond, order] = start.direction === 'next' ? ['<', 'DESC'] : ['>', 'ASC'];
-    const { rows } = await this.#db.query<VersionRow>(
-      `SELECT v.knowledge_id, v.version_number, v.title, v.content, v.content_delta, v.excerpt, u.id AS author_id,
-         u.name AS author_name, v.actor, v.change_summary, v.changed, v.created_at
-       FROM treadle.knowledge_versions AS v LEFT JOIN treadle.users AS u ON u.id = v.author_id
-       WHERE v.workspace_id = $1 AND v.knowledge_id = $2 AND ($3::integer IS NULL OR v.version_number ${beyond} $3)
-       ORDER BY v.version_number ${order} LIMIT $4`,
-      [workspaceId, id, start.key?.[0] ?? null, start.limit + 1],
-    );
-    return pageOf(rows, start, { keyOf: (row) => [String(row.version_number)], toItem: toVersion });
   }
 }

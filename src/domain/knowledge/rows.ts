@@ -1,3 +1,4 @@
+import { sql } from 'kysely';
 import type { Collection, Knowledge, KnowledgeStatus, KnowledgeVersion, NamedReference, Tag } from './types.ts';
 
 export interface KnowledgeRow {
@@ -27,14 +28,14 @@ export interface KnowledgeRow {
  * SELECT list and joins that answer a {@link KnowledgeRow} for each row of `k`, a document. They join by primary key alone:
  * the foreign keys see to it that tags and collection are of the same workspace.
  */
-export const knowledgeColumns = `k.id, k.workspace_id, k.title, k.content, k.content_delta, k.content_type, k.excerpt, k.status,
+export const knowledgeColumns = sql`k.id, k.workspace_id, k.title, k.content, k.content_delta, k.content_type, k.excerpt, k.status,
   u.id AS author_id, u.name AS author_name, c.id AS collection_id, c.name AS collection_name,
   ARRAY(SELECT t.name FROM treadle.knowledge_tags AS kt
     JOIN treadle.tags AS t ON t.id = kt.tag_id
     WHERE kt.workspace_id = k.workspace_id AND kt.knowledge_id = k.id ORDER BY t.name) AS tags,
   k.metadata, k.source_id, k.version, k.created_at, k.updated_at,
   to_char(k.updated_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS updated_key`;
-export const knowledgeJoins = `LEFT JOIN treadle.users AS u ON u.id = k.author_id
+export const knowledgeJoins = sql`LEFT JOIN treadle.users AS u ON u.id = k.author_id
   LEFT JOIN treadle.collections AS c ON c.id = k.collection_id`;
 
 const reference = (id: string | null, name: string | null): NamedReference | null =>
@@ -93,6 +94,7 @@ export interface TagRow {
   readonly workspace_id: string;
   readonly name: string;
   readonly documents: number;
+  readonly revision: number;
   readonly created_at: Date;
   readonly updated_at: Date;
 }
@@ -102,6 +104,7 @@ export const toTag = (row: TagRow): Tag => ({
   workspaceId: row.workspace_id,
   name: row.name,
   documents: row.documents,
+  revision: row.revision,
   createdAt: row.created_at,
   updatedAt: row.updated_at,
 });
@@ -116,6 +119,7 @@ export const toCollection = (row: CollectionRow): Collection => ({
   name: row.name,
   description: row.description,
   documents: row.documents,
+  revision: row.revision,
   createdAt: row.created_at,
   updatedAt: row.updated_at,
 });

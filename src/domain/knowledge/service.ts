@@ -3,27 +3,25 @@ import { AppError, notFound, validationError } from '../../lib/errors/app-error.
 import { parseOrThrow } from '../../lib/errors/zod-faults.ts';
 import type { Log } from '../../lib/log/create-log.ts';
 import { explainConstraints, type ConstraintErrors } from '../../lib/postgres/constraint-error.ts';
-import type { Page, PageRequest } from '../../lib/postgres/keyset-page.ts';
+import { readPageRequest, type Page, type PageRequest } from '../../lib/postgres/keyset-page.ts';
+import { kyselyThrough } from '../../lib/postgres/kysely-through.ts';
 import type { Postgres } from '../../lib/postgres/postgres.ts';
 import type { Queryable } from '../../lib/postgres/queryable.ts';
 import { isUuid } from '../../lib/text/uuid.ts';
 import { ensureAuthors } from '../users/ensure-authors.ts';
 import type { Person } from '../users/types.ts';
-import { announceChange, type ChangeContext } from './change.ts';
-import { insertCollection, listCollections } from './collections.ts';
+import { runChange, type ChangeContext } from './change.ts';
 import { knowledgeFilter, type KnowledgeFilter } from './filter.ts';
 import {
-  createCollectionInput,
   createKnowledgeInput,
   updateKnowledgeInput,
-  type CreateCollectionInput,
   type CreateKnowledgeInput,
   type UpdateKnowledgeInput,
   type UpsertDocument,
 } from './input.ts';
 import { KnowledgeRepository } from './repository.ts';
-import { ensureTags, listTags, replaceTags } from './tags.ts';
-import type { Collection, Knowledge, KnowledgeVersion, Tag, UpsertCounts } from './types.ts';
+import { ensureTags, replaceTags } from './tags.ts';
+import type { Knowledge, KnowledgeVersion, UpsertCounts } from './types.ts';
 import { parseDocuments, upsertDocuments } from './upsert-many.ts';
 
 const upsertTimeoutMs = 120_000;
@@ -32,6 +30,10 @@ const upsertTimeoutMs = 120_000;
 export interface Expectation {
   readonly expectedVersion?: number | undefined;
 }
+
+const latestKey: z.ZodType<[updatedAt: string, id: string]> = z.tuple([z.iso.datetime(), z.guid()]);
+const versionKey = z.tuple([z.string().regex(/^\d{1,9}$/)]);
+const expectation = z.object({ expectedVersion: z.int().min(1).max(2_147_483_647).optional() });
 
 const range = z.object({
   limit: z.number().int().min(1).max(1_000).default(20),
@@ -48,6 +50,9 @@ const constraintErrors = (workspaceId: string, sourceId: string | null | undefin
     workspace_members_workspace_fkey: () => notFound('workspace', workspaceId),
     knowledge_author_fkey: fault('authorId', 'is no member of the workspace'),
     knowledge_collection_fkey: fault('collectionId', 'is no collection of the workspace'),
+    // Whoever tags a document waits for a deletion of the tag, and finds it gone.
+    knowledge_tags_tag_fkey: () =>
+      new AppError('DATA_CONSISTENCY_ERROR', 'a tag was deleted meanwhile', { entity: 'tag' }, { retryable: true }),
     knowledge_metadata_length: fault('metadata', 'is too large'),
     knowledge_content_delta_length: fault('contentDelta', 'is too large'),
     knowledge_source_id_key: () =>
@@ -67,7 +72,7 @@ export class KnowledgeService {
   constructor({ postgres, log }: { readonly postgres: Postgres; readonly log: Log }) {
     this.#postgres = postgres;
     this.#log = log;
-    this.#documents = new KnowledgeRepository(postgres.reader);
+    this.#documents = new KnowledgeRepository(postgres.reader.db);
   }
 
   /** Undefined for a document of another workspace too. */
@@ -93,7 +98,9 @@ export class KnowledgeService {
   ): Promise<Page<Knowledge>> {
     const checked = parseOrThrow(knowledgeFilter, filter, 'the filter');
     this.#requireId('workspace', workspaceId);
-    return this.#documents.findByWorkspace(workspaceId, checked, { limit, cursor });
+    const list = { list: 'knowledge', scope: [workspaceId, checked], key: latestKey };
+    const start = await readPageRequest(this.#postgres, { limit, cursor }, list);
+    return this.#documents.findByWorkspace(workspaceId, checked, start);
   }
 
   async count(workspaceId: string, filter: KnowledgeFilter = {}): Promise<number> {
@@ -111,7 +118,7 @@ export class KnowledgeService {
     this.#requireId('workspace', workspaceId);
     return explainConstraints(constraintErrors(workspaceId, fields.sourceId), () =>
       this.#change('knowledge.create', context, async (tx) => {
-        const documents = new KnowledgeRepository(tx);
+        const documents = new KnowledgeRepository(kyselyThrough(tx));
         await ensureTags(tx, workspaceId, tags);
         const id = await documents.create(
           workspaceId,
@@ -141,9 +148,10 @@ export class KnowledgeService {
     { expectedVersion, ...context }: ChangeContext & Expectation = {},
   ): Promise<Knowledge> {
     const { tags, author, authorId, ...fields } = parseOrThrow(updateKnowledgeInput, patch, 'the document');
+    parseOrThrow(expectation, { expectedVersion }, 'the change');
     return explainConstraints(constraintErrors(workspaceId, fields.sourceId), () =>
       this.#change('knowledge.update', context, async (tx) => {
-        const documents = new KnowledgeRepository(tx);
+        const documents = new KnowledgeRepository(kyselyThrough(tx));
         await this.#lock(documents, workspaceId, id, expectedVersion);
         const person = author === null ? null : await this.#authorId(tx, workspaceId, author);
         const writer = person === undefined ? authorId : person;
@@ -161,8 +169,9 @@ export class KnowledgeService {
     id: string,
     { expectedVersion, ...context }: ChangeContext & Expectation = {},
   ): Promise<void> {
+    parseOrThrow(expectation, { expectedVersion }, 'the change');
     await this.#change('knowledge.delete', context, async (tx) => {
-      const documents = new KnowledgeRepository(tx);
+      const documents = new KnowledgeRepository(kyselyThrough(tx));
       await this.#lock(documents, workspaceId, id, expectedVersion);
       await documents.delete(workspaceId, id);
     });
@@ -192,48 +201,18 @@ export class KnowledgeService {
   async versions(workspaceId: string, id: string, page: PageRequest = {}): Promise<Page<KnowledgeVersion>> {
     this.#requireId('knowledge', id);
     this.#requireId('workspace', workspaceId);
-    const found = await this.#documents.versions(workspaceId, id, page);
+    const list = { list: 'knowledge-versions', scope: [workspaceId, id], key: versionKey };
+    const found = await this.#documents.versions(workspaceId, id, await readPageRequest(this.#postgres, page, list));
     if (found.items.length === 0 && page.cursor === undefined) throw notFound('knowledge', id);
     return found;
-  }
-
-  /** The workspace's tags by name, 20 a page. */
-  async tags(workspaceId: string, page: PageRequest = {}): Promise<Page<Tag>> {
-    this.#requireId('workspace', workspaceId);
-    return listTags(this.#postgres.reader, workspaceId, page);
-  }
-
-  /** The workspace's collections by name, 20 a page. */
-  async collections(workspaceId: string, page: PageRequest = {}): Promise<Page<Collection>> {
-    this.#requireId('workspace', workspaceId);
-    return listCollections(this.#postgres.reader, workspaceId, page);
-  }
-
-  /** @throws AppError VALIDATION_ERROR, NOT_FOUND for the workspace, DATA_CONSISTENCY_ERROR for a name in use. */
-  async createCollection(workspaceId: string, input: CreateCollectionInput): Promise<Collection> {
-    const fields = parseOrThrow(createCollectionInput, input, 'the collection');
-    this.#requireId('workspace', workspaceId);
-    const created = await explainConstraints(
-      { collections_workspace_fkey: () => notFound('workspace', workspaceId) },
-      () => insertCollection(this.#postgres, workspaceId, fields),
-    );
-    if (created) return created;
-    throw new AppError('DATA_CONSISTENCY_ERROR', `a collection named ${JSON.stringify(fields.name)} exists already`, {
-      entity: 'collection',
-      entityId: fields.name,
-    });
   }
 
   #requireId(entity: string, id: string): void {
     if (!isUuid(id)) throw notFound(entity, id);
   }
 
-  #change<T>(name: string, { tx, ...change }: ChangeContext, work: (tx: Queryable) => Promise<T>): Promise<T> {
-    const announced = async (open: Queryable): Promise<T> => {
-      await announceChange(open, change);
-      return work(open);
-    };
-    return tx ? announced(tx) : this.#postgres.transaction(announced, { name, timeoutMs: upsertTimeoutMs });
+  #change<T>(name: string, context: ChangeContext, work: (tx: Queryable) => Promise<T>): Promise<T> {
+    return runChange(this.#postgres, context, { name, timeoutMs: upsertTimeoutMs }, work);
   }
 
   async #authorId(tx: Queryable, workspaceId: string, author: Person | undefined): Promise<string | undefined> {

@@ -56,6 +56,8 @@ export interface Tag {
   readonly name: string;
   /** How many documents carry it. */
   readonly documents: number;
+  /** 1 at first; grows by one with every change of the tag, not of its documents. */
+  readonly revision: number;
   readonly createdAt: Date;
   readonly updatedAt: Date;
 }
@@ -65,7 +67,10 @@ export interface Collection {
   readonly workspaceId: string;
   readonly name: string;
   readonly description: string;
+  /** How many documents lie in it. */
   readonly documents: number;
+  /** 1 at first; grows by one with every change of the collection, not of its documents. */
+  readonly revision: number;
   readonly createdAt: Date;
   readonly updatedAt: Date;
 }

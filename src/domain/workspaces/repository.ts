@@ -1,19 +1,9 @@
-import { z } from 'zod';
-import { pageOf, readPageRequest, type Page, type PageRequest } from '../../lib/postgres/keyset-page.ts';
-import type { Queryable } from '../../lib/postgres/queryable.ts';
-import { isUuid } from '../../lib/text/uuid.ts';
+import { sql, type Kysely, type Selectable } from 'kysely';
+import { pageOf, type Page, type PageStart } from '../../lib/postgres/keyset-page.ts';
+import type { DB, Workspaces } from '../../lib/postgres/schema.generated.ts';
 import type { Workspace } from './types.ts';
 
-interface WorkspaceRow {
-  readonly id: string;
-  readonly name: string;
-  readonly display_name: string;
-  readonly description: string;
-  readonly time_zone: string;
-  readonly created_at: Date;
-  readonly updated_at: Date;
-}
-
+/** The fields of a workspace that a writer sets. */
 export interface WorkspaceFields {
   readonly name?: string | undefined;
   readonly displayName?: string | undefined;
@@ -21,73 +11,90 @@ export interface WorkspaceFields {
   readonly timeZone?: string | undefined;
 }
 
-const columns = 'id, name, display_name, description, time_zone, created_at, updated_at';
-const nameKey = z.tuple([z.string()]);
-
-const toWorkspace = (row: WorkspaceRow): Workspace => ({
+const toWorkspace = (row: Selectable<Workspaces>): Workspace => ({
   id: row.id,
   name: row.name,
   displayName: row.display_name,
   description: row.description,
   timeZone: row.time_zone,
+  revision: row.revision,
   createdAt: row.created_at,
   updatedAt: row.updated_at,
 });
 
-/** The statements on `treadle.workspaces`; it checks nothing that the database does not. */
-export class WorkspaceRepository {
-  readonly #db: Queryable;
+const columnsOf = ({ name, displayName, description, timeZone }: WorkspaceFields) => ({
+  name,
+  display_name: displayName,
+  description,
+  time_zone: timeZone,
+});
 
-  constructor(db: Queryable) {
+/** The statements on workspaces; it checks nothing that the database does not. */
+export class WorkspaceRepository {
+  readonly #db: Kysely<DB>;
+
+  constructor(db: Kysely<DB>) {
     this.#db = db;
   }
 
-  /** By id or name, whichever the reference is. */
-  async find(reference: string): Promise<Workspace | undefined> {
-    const column = isUuid(reference) ? 'id' : 'name';
-    return this.#one(`SELECT ${columns} FROM treadle.workspaces WHERE ${column} = $1`, [reference]);
+  async findById(id: string): Promise<Workspace | undefined> {
+    const row = await this.#db.selectFrom('workspaces').selectAll().where('id', '=', id).executeTakeFirst();
+    return row && toWorkspace(row);
+  }
+
+  async findByName(name: string): Promise<Workspace | undefined> {
+    const row = await this.#db.selectFrom('workspaces').selectAll().where('name', '=', name).executeTakeFirst();
+    return row && toWorkspace(row);
   }
 
   /** In the order of their names. */
-  async list(request: PageRequest): Promise<Page<Workspace>> {
-    const start = await readPageRequest(this.#db, request, { list: 'workspaces', scope: [], key: nameKey });
-    const [beyond, order] = start.direction === 'next' ? ['>', 'ASC'] : ['<', 'DESC'];
-    const { rows } = await this.#db.query<WorkspaceRow>(
-      `SELECT ${columns} FROM treadle.workspaces WHERE $1::text IS NULL OR name ${beyond} $1
-       ORDER BY name ${order} LIMIT $2`,
-      [start.key?.[0] ?? null, start.limit + 1],
-    );
-    return pageOf(rows, start, { keyOf: (row) => [row.name], toItem: toWorkspace });
+  async findMany(start: PageStart<[string]>): Promise<Page<Workspace>> {
+    const next = start.direction === 'next';
+    let query = this.#db
+      .selectFrom('workspaces')
+      .selectAll()
+      .orderBy('name', next ? 'asc' : 'desc')
+      .limit(start.limit + 1);
+    if (start.key) query = query.where('name', next ? '>' : '<', start.key[0]);
+    return pageOf(await query.execute(), start, { keyOf: (row): [string] => [row.name], toItem: toWorkspace });
+  }
+
+  async count(): Promise<number> {
+    const { count } = await this.#db
+      .selectFrom('workspaces')
+      .select(sql<number>`count(*)::integer`.as('count'))
+      .executeTakeFirstOrThrow();
+    return count;
   }
 
   /** Undefined when the name is taken. */
-  async insert(fields: WorkspaceFields & { readonly name: string }): Promise<Workspace | undefined> {
-    return this.#one(
-      `INSERT INTO treadle.workspaces (name, display_name, description, time_zone)
-       VALUES ($1, coalesce($2, ''), coalesce($3, ''), coalesce($4, 'UTC'))
-       ON CONFLICT (name) DO NOTHING RETURNING ${columns}`,
-      [fields.name, fields.displayName ?? null, fields.description ?? null, fields.timeZone ?? null],
-    );
+  async create(fields: WorkspaceFields & { readonly name: string }): Promise<Workspace | undefined> {
+    const row = await this.#db
+      .insertInto('workspaces')
+      .values({ ...columnsOf(fields), name: fields.name })
+      .onConflict((conflict) => conflict.column('name').doNothing())
+      .returningAll()
+      .executeTakeFirst();
+    return row && toWorkspace(row);
   }
 
-  /** Sets the fields given and leaves the others; undefined when there is no such workspace. */
-  async update(id: string, fields: WorkspaceFields): Promise<Workspace | undefined> {
-    return this.#one(
-      `UPDATE treadle.workspaces SET name = coalesce($2, name), display_name = coalesce($3, display_name),
-         description = coalesce($4, description), time_zone = coalesce($5, time_zone), updated_at = clock_timestamp()
-       WHERE id = $1 RETURNING ${columns}`,
-      [id, fields.name ?? null, fields.displayName ?? null, fields.description ?? null, fields.timeZone ?? null],
-    );
+  /** Sets the fields given and leaves the others; undefined when there is no such workspace, or none of the expected revision. */
+  async update(id: string, fields: WorkspaceFields, expected: number | undefined): Promise<Workspace | undefined> {
+    let query = this.#db
+      .updateTable('workspaces')
+      // Something is always set; the trigger counts only what differs.
+      .set((eb) => ({ ...columnsOf(fields), revision: eb.ref('revision') }))
+      .where('id', '=', id)
+      .returningAll();
+    if (expected !== undefined) query = query.where('revision', '=', expected);
+    const row = await query.executeTakeFirst();
+    return row && toWorkspace(row);
   }
 
-  /** With everything in it. */
-  async delete(id: string): Promise<boolean> {
-    const { rowCount } = await this.#db.query('DELETE FROM treadle.workspaces WHERE id = $1', [id]);
-    return rowCount === 1;
-  }
-
-  async #one(text: string, values: unknown[]): Promise<Workspace | undefined> {
-    const { rows } = await this.#db.query<WorkspaceRow>(text, values);
-    return rows[0] && toWorkspace(rows[0]);
+  /** With everything in it. False when there is no such workspace, or none of the expected revision. */
+  async delete(id: string, expected: number | undefined): Promise<boolean> {
+    let query = this.#db.deleteFrom('workspaces').where('id', '=', id);
+    if (expected !== undefined) query = query.where('revision', '=', expected);
+    return (await query.executeTakeFirstOrThrow()).numDeletedRows === 1n;
   }
 }

@@ -1,9 +1,11 @@
+import { z } from 'zod';
 import { AppError, notFound } from '../../lib/errors/app-error.ts';
 import { parseOrThrow } from '../../lib/errors/zod-faults.ts';
 import type { Log } from '../../lib/log/create-log.ts';
 import { explainConstraints } from '../../lib/postgres/constraint-error.ts';
-import type { Page, PageRequest } from '../../lib/postgres/keyset-page.ts';
+import { readPageRequest, type Page, type PageRequest } from '../../lib/postgres/keyset-page.ts';
 import type { Postgres } from '../../lib/postgres/postgres.ts';
+import { expectedRevisionOf, refusal, type Expectation } from '../../lib/postgres/revision.ts';
 import { isUuid } from '../../lib/text/uuid.ts';
 import {
   createWorkspaceInput,
@@ -15,6 +17,7 @@ import { WorkspaceRepository } from './repository.ts';
 import { systemWorkspaceName, type Workspace } from './types.ts';
 
 const deletionTimeoutMs = 600_000;
+const nameKey = z.tuple([z.string()]);
 
 const taken = (name: string): AppError =>
   new AppError('DATA_CONSISTENCY_ERROR', `a workspace named ${JSON.stringify(name)} exists already`, {
@@ -31,26 +34,36 @@ export class WorkspaceService {
   constructor({ postgres, log }: { readonly postgres: Postgres; readonly log: Log }) {
     this.#postgres = postgres;
     this.#log = log;
-    this.#workspaces = new WorkspaceRepository(postgres.reader);
+    this.#workspaces = new WorkspaceRepository(postgres.reader.db);
   }
 
   /** @throws AppError VALIDATION_ERROR naming the fields, DATA_CONSISTENCY_ERROR for a name in use. */
   async create(input: CreateWorkspaceInput): Promise<Workspace> {
     const fields = parseOrThrow(createWorkspaceInput, input, 'the workspace');
-    const created = await this.#workspaces.insert(fields);
+    const created = await this.#workspaces.create(fields);
     if (!created) throw taken(fields.name);
     this.#log.info({ event: 'workspace.created', workspaceId: created.id, name: created.name });
     return created;
   }
 
-  /** In the order of their names, 20 a page. */
-  list(page: PageRequest = {}): Promise<Page<Workspace>> {
-    return this.#workspaces.list(page);
+  /** In the order of their names, 20 a page. @throws AppError VALIDATION_ERROR. */
+  async findMany(page: PageRequest = {}): Promise<Page<Workspace>> {
+    const list = { list: 'workspaces', scope: [], key: nameKey };
+    return this.#workspaces.findMany(await readPageRequest(this.#postgres, page, list));
+  }
+
+  count(): Promise<number> {
+    return this.#workspaces.count();
+  }
+
+  async findById(id: string): Promise<Workspace | undefined> {
+    return isUuid(id) ? this.#workspaces.findById(id) : undefined;
   }
 
   /** By name or id; undefined when there is none. */
-  find(reference: string): Promise<Workspace | undefined> {
-    return reference.includes('\0') ? Promise.resolve(undefined) : this.#workspaces.find(reference);
+  async find(reference: string): Promise<Workspace | undefined> {
+    if (reference.includes('\0')) return undefined;
+    return isUuid(reference) ? this.#workspaces.findById(reference) : this.#workspaces.findByName(reference);
   }
 
   /** By name or id. @throws AppError NOT_FOUND. */
@@ -66,31 +79,44 @@ export class WorkspaceService {
     if (known) return known;
     if (isUuid(reference)) throw notFound('workspace', reference);
     const { name } = parseOrThrow(createWorkspaceInput, { name: reference }, 'the workspace');
-    return (await this.#workspaces.insert({ name })) ?? this.get(name);
+    return (await this.#workspaces.create({ name })) ?? this.get(name);
   }
 
-  /** Sets the fields given. @throws AppError NOT_FOUND, VALIDATION_ERROR, DATA_CONSISTENCY_ERROR for a name in use. */
-  async update(reference: string, patch: UpdateWorkspaceInput): Promise<Workspace> {
+  /**
+   * Sets the fields given. What is equal already is no change.
+   * @throws AppError DATA_CONSISTENCY_ERROR with `expected` and `actual` when somebody was faster, or for a name in use;
+   * NOT_FOUND, VALIDATION_ERROR.
+   */
+  async update(reference: string, patch: UpdateWorkspaceInput, expectation: Expectation = {}): Promise<Workspace> {
     const fields = parseOrThrow(updateWorkspaceInput, patch, 'the workspace');
+    const expected = expectedRevisionOf(expectation);
     const workspace = await this.get(reference);
     if (fields.name !== undefined && fields.name !== workspace.name) this.#refuseForSystem(workspace, 'renamed');
     const updated = await explainConstraints({ workspaces_name_key: () => taken(fields.name ?? workspace.name) }, () =>
-      this.#workspaces.update(workspace.id, fields),
+      this.#workspaces.update(workspace.id, fields, expected),
     );
-    if (!updated) throw notFound('workspace', reference);
-    return updated;
+    return updated ?? this.#refuse(workspace.id, expected);
   }
 
-  /** Deletes the workspace with everything in it. @throws AppError NOT_FOUND. */
-  async delete(reference: string): Promise<void> {
+  /**
+   * Deletes the workspace with everything in it.
+   * @throws AppError DATA_CONSISTENCY_ERROR with `expected` and `actual` when somebody was faster, NOT_FOUND.
+   */
+  async delete(reference: string, expectation: Expectation = {}): Promise<void> {
+    const expected = expectedRevisionOf(expectation);
     const workspace = await this.get(reference);
     this.#refuseForSystem(workspace, 'deleted');
-    const deleted = await this.#postgres.transaction((tx) => new WorkspaceRepository(tx).delete(workspace.id), {
-      name: 'workspace.delete',
-      timeoutMs: deletionTimeoutMs,
-    });
-    if (!deleted) throw notFound('workspace', reference);
+    const deleted = await this.#postgres.transaction(
+      (tx) => new WorkspaceRepository(tx.db).delete(workspace.id, expected),
+      { name: 'workspace.delete', timeoutMs: deletionTimeoutMs },
+    );
+    if (!deleted) return this.#refuse(workspace.id, expected);
     this.#log.info({ event: 'workspace.deleted', workspaceId: workspace.id, name: workspace.name });
+  }
+
+  async #refuse(id: string, expected: number | undefined): Promise<never> {
+    const actual = (await this.#workspaces.findById(id))?.revision;
+    throw refusal({ entity: 'workspace', entityId: id, expected, actual });
   }
 
   #refuseForSystem(workspace: Workspace, verb: string): void {

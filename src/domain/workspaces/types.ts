@@ -6,6 +6,8 @@ export interface Workspace {
   readonly description: string;
   /** IANA name. */
   readonly timeZone: string;
+  /** 1 at first; grows by one with every change. */
+  readonly revision: number;
   readonly createdAt: Date;
   readonly updatedAt: Date;
 }

@@ -29,7 +29,7 @@ describe('creating', () => {
   });
 
   test('author, collection and tags are joined, and no more of the author than a name', async () => {
-    const shelf = await on.knowledge.createCollection(on.here, { name: 'Shelf' });
+    const shelf = await on.collections.create(on.here, { name: 'Shelf' });
     const made = await on.knowledge.create(on.here, {
       title: 'Joined',
       author: 'Ada Lovelace <ada@example.org>',
@@ -45,14 +45,14 @@ describe('creating', () => {
     expect(made.contentDelta).toEqual([{ insert: 'x' }]);
     const again = await on.knowledge.create(on.here, { title: 'Again', authorId: made.author?.id ?? '', tags: ['a'] });
     expect(again.author).toEqual(made.author);
-    const tags = await on.knowledge.tags(on.here);
+    const tags = await on.tags.findMany(on.here);
     expect(tags.items.map(({ name, documents }) => [name, documents])).toEqual(
       expect.arrayContaining([
         ['a', 2],
         ['b', 1],
       ]),
     );
-    expect((await on.knowledge.collections(on.here)).items).toMatchObject([{ name: 'Shelf', documents: 1 }]);
+    expect((await on.collections.findMany(on.here)).items).toMatchObject([{ name: 'Shelf', documents: 1 }]);
   });
 
   test('fifty at once with the same new tags and author make each of them once', async () => {
@@ -66,7 +66,7 @@ describe('creating', () => {
     const found = await on.knowledge.findMany(workspace, { tags }, { limit: 100 });
     expect(found).toHaveLength(50);
     expect(new Set(found.map(({ author }) => author?.id)).size).toBe(1);
-    expect((await on.knowledge.tags(workspace)).items.map(({ documents }) => documents)).toEqual(Array(10).fill(50));
+    expect((await on.tags.findMany(workspace)).items.map(({ documents }) => documents)).toEqual(Array(10).fill(50));
   });
 
   test('in the caller’s transaction it exists if and only if that commits', async () => {
@@ -79,7 +79,7 @@ describe('creating', () => {
       }),
     ).rejects.toThrow('no');
     expect(await on.knowledge.count(workspace)).toBe(0);
-    expect((await on.knowledge.tags(workspace)).items).toEqual([]);
+    expect((await on.tags.findMany(workspace)).items).toEqual([]);
     expect(await on.database.query('SELECT FROM treadle.events WHERE workspace_id = $1', [workspace])).toEqual([]);
   });
 
@@ -122,7 +122,7 @@ describe('creating', () => {
       faultsAt(...paths),
     );
     expect(await on.knowledge.count(workspace)).toBe(0);
-    expect((await on.knowledge.tags(workspace)).items).toEqual([]);
+    expect((await on.tags.findMany(workspace)).items).toEqual([]);
   });
 
   test('refuses an actor that Postgres cannot keep', async () => {
@@ -137,7 +137,7 @@ describe('creating', () => {
       await expect(on.knowledge.create(workspace, { title: 'a' })).rejects.toMatchObject(missing);
       await expect(on.knowledge.create(workspace, { title: 'a', tags: ['b'] })).rejects.toMatchObject(missing);
       await expect(on.knowledge.create(workspace, { title: 'a', author: 'Ada' })).rejects.toMatchObject(missing);
-      await expect(on.knowledge.createCollection(workspace, { name: 'a' })).rejects.toMatchObject(missing);
+      await expect(on.collections.create(workspace, { name: 'a' })).rejects.toMatchObject(missing);
       await expect(on.knowledge.upsertMany(workspace, [{ sourceId: 'a', title: 'a' }])).rejects.toMatchObject(missing);
     }
   });
@@ -153,10 +153,10 @@ describe('creating', () => {
 });
 
 test('a collection’s name is unique in its workspace', async () => {
-  await on.knowledge.createCollection(on.here, { name: 'Unique' });
-  await on.knowledge.createCollection(on.there, { name: 'Unique' });
-  await expect(on.knowledge.createCollection(on.here, { name: ' Unique ' })).rejects.toMatchObject({
+  await on.collections.create(on.here, { name: 'Unique' });
+  await on.collections.create(on.there, { name: 'Unique' });
+  await expect(on.collections.create(on.here, { name: ' Unique ' })).rejects.toMatchObject({
     code: 'DATA_CONSISTENCY_ERROR',
   });
-  await expect(on.knowledge.createCollection(on.here, { name: '' })).rejects.toMatchObject(faultsAt('name'));
+  await expect(on.collections.create(on.here, { name: '' })).rejects.toMatchObject(faultsAt('name'));
 });

@@ -1,4 +1,7 @@
+import { array, assert, asyncProperty, constantFrom, integer, nat, record } from 'fast-check';
 import { describe, expect, test } from 'vitest';
+import type { Page } from '../../../src/lib/postgres/keyset-page.ts';
+import type { Knowledge } from '../../../src/domain/knowledge/types.ts';
 import { faultsAt } from './faults-at.ts';
 import { useKnowledge } from './use-knowledge.ts';
 
@@ -92,4 +95,81 @@ describe('listing', () => {
       details: { faults: [{ path: 'cursor' }] },
     });
   });
+});
+
+/** What others do while a page is read: write documents, or change some of those there were. */
+const write = record({ kind: constantFrom('insert', 'update'), which: nat() });
+const reading = record({
+  documents: integer({ min: 0, max: 24 }),
+  /** So many of them share one time. */
+  tied: integer({ min: 1, max: 6 }),
+  limit: integer({ min: 1, max: 7 }),
+  /** During the first, second, … page. */
+  writes: array(array(write, { maxLength: 3 }), { maxLength: 12 }),
+  direction: constantFrom('next', 'prev'),
+});
+
+type ReadPage = (cursor: string | undefined) => Promise<Page<Knowledge>>;
+
+const lastPage = async (workspace: string, limit: number): Promise<Page<Knowledge>> => {
+  let page = await on.knowledge.findByWorkspace(workspace, { limit });
+  while (page.nextCursor !== null)
+    page = await on.knowledge.findByWorkspace(workspace, { limit, cursor: page.nextCursor });
+  return page;
+};
+
+const forwards = async (read: ReadPage): Promise<readonly Knowledge[]> => {
+  let page = await read(undefined);
+  const seen = [...page.items];
+  while (page.nextCursor !== null) {
+    page = await read(page.nextCursor);
+    seen.push(...page.items);
+  }
+  return seen;
+};
+
+const backwards = async (read: ReadPage, last: Page<Knowledge>): Promise<readonly Knowledge[]> => {
+  let page = last;
+  const seen = [...page.items];
+  while (page.prevCursor !== null) {
+    page = await read(page.prevCursor);
+    seen.unshift(...page.items);
+  }
+  return seen;
+};
+
+test('pages joined in either direction are the whole set, whatever is written meanwhile', async () => {
+  await assert(
+    asyncProperty(reading, async ({ documents, tied, limit, writes, direction }) => {
+      const workspace = await on.newWorkspace();
+      const rows = await on.database.query<{ id: string }>(
+        `INSERT INTO treadle.knowledge (workspace_id, title, updated_at)
+         SELECT $1, 'n' || n, '2026-01-01Z'::timestamptz + n / $3::integer * interval '1 microsecond' FROM generate_series(1, $2::integer) AS n
+         RETURNING id`,
+        [workspace, documents, tied],
+      );
+      const changed = new Set<string>();
+      const left = [...writes];
+      const page: ReadPage = async (cursor) => {
+        const others = (left.shift() ?? []).map(({ kind, which }) => {
+          const row = rows[which % rows.length];
+          if (kind === 'insert' || !row) return on.knowledge.create(workspace, { title: 'new' });
+          changed.add(row.id);
+          return on.knowledge.update(workspace, row.id, { content: `changed ${changed.size}` });
+        });
+        const [read] = await Promise.all([on.knowledge.findByWorkspace(workspace, { limit, cursor }), ...others]);
+        return read;
+      };
+      const seen =
+        direction === 'next' ? await forwards(page) : await backwards(page, await lastPage(workspace, limit));
+      const unchanged = await on.database.query<{ id: string }>(
+        `SELECT id FROM treadle.knowledge WHERE workspace_id = $1 AND title <> 'new' AND version = 1 ORDER BY updated_at DESC, id DESC`,
+        [workspace],
+      );
+      expect(unchanged).toHaveLength(documents - changed.size);
+      const stayed = new Set(unchanged.map(({ id }) => id));
+      expect(seen.map(({ id }) => id).filter((id) => stayed.has(id))).toEqual([...stayed]);
+    }),
+    { numRuns: 25 },
+  );
 });

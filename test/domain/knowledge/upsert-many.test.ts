@@ -1,6 +1,8 @@
 import { beforeAll, beforeEach, expect, test } from 'vitest';
 import type { UpsertDocument } from '../../../src/domain/knowledge/input.ts';
+import { CollectionService } from '../../../src/domain/knowledge/collection-service.ts';
 import { KnowledgeService } from '../../../src/domain/knowledge/service.ts';
+import { TagService } from '../../../src/domain/knowledge/tag-service.ts';
 import { WorkspaceService } from '../../../src/domain/workspaces/service.ts';
 import { createLog } from '../../../src/lib/log/create-log.ts';
 import { useDatabase } from '../../services/database.ts';
@@ -74,7 +76,7 @@ test('an import inserts, the same import again leaves everything alone, and a ch
 });
 
 test('author, status and collection stay when the source does not name them; the rest is as the source says', async () => {
-  const shelf = await knowledge.createCollection(workspace, { name: 'Shelf' });
+  const shelf = await new CollectionService(services()).create(workspace, { name: 'Shelf' });
   await knowledge.upsertMany(workspace, [
     {
       sourceId: 's',
@@ -132,7 +134,7 @@ test('one faulty document refuses all, each fault with its index', async () => {
     ),
   ).rejects.toMatchObject({ details: { faults: [{ path: 'collectionId' }] } });
   expect(await traces()).toEqual({ versions: 0, events: 0, jobs: 0 });
-  expect((await knowledge.tags(workspace)).items).toEqual([]);
+  expect((await new TagService(services()).findMany(workspace)).items).toEqual([]);
   expect(await knowledge.upsertMany(workspace, [])).toEqual({ inserted: 0, updated: 0, unchanged: 0 });
 });
 

@@ -1,5 +1,7 @@
 import { beforeAll } from 'vitest';
+import { CollectionService } from '../../../src/domain/knowledge/collection-service.ts';
 import { KnowledgeService } from '../../../src/domain/knowledge/service.ts';
+import { TagService } from '../../../src/domain/knowledge/tag-service.ts';
 import { UserService } from '../../../src/domain/users/service.ts';
 import { WorkspaceService } from '../../../src/domain/workspaces/service.ts';
 import { createLog } from '../../../src/lib/log/create-log.ts';
@@ -8,6 +10,8 @@ import { useDatabase, type TestDatabase } from '../../services/database.ts';
 interface Fixture {
   readonly database: TestDatabase;
   readonly knowledge: KnowledgeService;
+  readonly tags: TagService;
+  readonly collections: CollectionService;
   readonly users: UserService;
   /** The ids of two workspaces. */
   readonly here: string;
@@ -33,6 +37,12 @@ export const useKnowledge = (): Fixture => {
     database,
     get knowledge() {
       return new KnowledgeService(services());
+    },
+    get tags() {
+      return new TagService(services());
+    },
+    get collections() {
+      return new CollectionService(services());
     },
     get users() {
       return new UserService(services());

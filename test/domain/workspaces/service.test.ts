@@ -90,16 +90,16 @@ test('pages lead forwards and back again over every workspace once', async () =>
   for (let index = 0; index < 7; index += 1) await workspaces.create({ name: `page-${index}` });
   const { rows } = await database.postgres.query<{ name: string }>('SELECT name FROM treadle.workspaces ORDER BY name');
   const pages: string[][] = [];
-  let page = await workspaces.list({ limit: 3 });
+  let page = await workspaces.findMany({ limit: 3 });
   expect(page.prevCursor).toBeNull();
   for (;;) {
     pages.push(page.items.map(({ name }) => name));
     if (page.nextCursor === null) break;
-    page = await workspaces.list({ limit: 3, cursor: page.nextCursor });
+    page = await workspaces.findMany({ limit: 3, cursor: page.nextCursor });
   }
   expect(pages.flat()).toEqual(rows.map(({ name }) => name));
   for (const expected of pages.slice(0, -1).toReversed()) {
-    page = await workspaces.list({ limit: 3, cursor: page.prevCursor ?? 'none' });
+    page = await workspaces.findMany({ limit: 3, cursor: page.prevCursor ?? 'none' });
     expect(page.items.map(({ name }) => name)).toEqual(expected);
   }
   expect(page.prevCursor).toBeNull();
@@ -113,7 +113,7 @@ test.each([
   { cursor: '' },
   { cursor: 'WyJuZXh0IixbMV1d' },
 ])('refuses the page %j', async (page) => {
-  await expect(workspaces.list(page)).rejects.toMatchObject({ code: 'VALIDATION_ERROR' });
+  await expect(workspaces.findMany(page)).rejects.toMatchObject({ code: 'VALIDATION_ERROR' });
 });
 
 test('an update sets what is given and leaves the rest', async () => {
@@ -127,6 +127,69 @@ test('an update sets what is given and leaves the rest', async () => {
     code: 'DATA_CONSISTENCY_ERROR',
   });
   await expect(workspaces.update('nowhere', {})).rejects.toMatchObject({ code: 'NOT_FOUND' });
+});
+
+test('a change names the revision it was made from, and whoever is late is told the one there is', async () => {
+  const made = await workspaces.create({ name: 'contested' });
+  expect(made.revision).toBe(1);
+  const results = await Promise.allSettled(
+    Array.from({ length: 50 }, (_, n) =>
+      workspaces.update('contested', { description: `by ${n}` }, { expectedRevision: 1 + (n % 2) }),
+    ),
+  );
+  const won = results.flatMap((result) => (result.status === 'fulfilled' ? [result.value] : []));
+  const revisions = won.map(({ revision }) => revision).toSorted((a, b) => a - b);
+  expect([[2], [2, 3]]).toContainEqual(revisions);
+  for (const result of results) {
+    if (result.status === 'fulfilled') continue;
+    const details = {
+      entity: 'workspace',
+      entityId: made.id,
+      expected: expect.any(Number),
+      actual: expect.any(Number),
+    };
+    expect(result.reason).toMatchObject({ code: 'DATA_CONSISTENCY_ERROR', status: 409, details });
+  }
+  const found = await workspaces.findById(made.id);
+  expect(found).toEqual(won.find(({ revision }) => revision === revisions.at(-1)));
+  const known = await workspaces.count();
+  const late = { code: 'DATA_CONSISTENCY_ERROR', details: { expected: 1, actual: found?.revision } };
+  await expect(workspaces.delete('contested', { expectedRevision: 1 })).rejects.toMatchObject(late);
+  await workspaces.delete('contested', { expectedRevision: found?.revision });
+  expect(await workspaces.findById(made.id)).toBeUndefined();
+  expect(await workspaces.findById('contested')).toBeUndefined();
+  expect(await workspaces.count()).toBe(known - 1);
+  for (const expectedRevision of [0, 1.5, Number('abc'), 2_147_483_648])
+    await expect(workspaces.update('system', {}, { expectedRevision })).rejects.toMatchObject({
+      details: { faults: [{ path: 'expectedRevision' }] },
+    });
+});
+
+test('plain SQL counts the revisions of all that has one, can set none, and what is equal is no change', async () => {
+  const { id } = await workspaces.create({ name: 'counted' });
+  for (const insert of [
+    `collections (workspace_id, name) VALUES ($1, 'before')`,
+    `tags (workspace_id, name) VALUES ($1, 'before')`,
+    `roles (workspace_id, name) VALUES ($1, 'before')`,
+    `users (workspace_id, name) VALUES ($1, 'before')`,
+  ])
+    await database.query(`INSERT INTO treadle.${insert}`, [id]);
+  for (const table of ['workspaces', 'collections', 'tags', 'roles', 'users']) {
+    const [column, key] = table === 'workspaces' ? ['description', 'id'] : ['name', 'workspace_id'];
+    const update = async (set: string) => {
+      const [row] = await database.query<{ revision: number; updated_at: Date }>(
+        `UPDATE treadle.${table} SET ${set} WHERE ${key} = $1 RETURNING revision, updated_at`,
+        [id],
+      );
+      return row;
+    };
+    const first = await update(`${column} = ${column}, revision = 7, updated_at = '2999-01-01'`);
+    expect([table, first?.revision]).toEqual([table, 1]);
+    const second = await update(`${column} = 'after', revision = 7`);
+    expect([table, second?.revision]).toEqual([table, 2]);
+    expect(second?.updated_at.getTime()).toBeGreaterThanOrEqual(first?.updated_at.getTime() ?? Infinity);
+    expect(second?.updated_at.getTime()).toBeLessThan(Date.parse('2999-01-01'));
+  }
 });
 
 test('the system workspace stays', async () => {
