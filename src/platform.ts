@@ -37,6 +37,9 @@ import { runSaga } from './jobs/sagas/contract.ts';
 import { LoopWatch } from './lib/health/loop-watch.ts';
 import type { Log } from './lib/log/create-log.ts';
 import { Postgres } from './lib/postgres/postgres.ts';
+import { QueryPatterns } from './lib/postgres/query-patterns/query-patterns.ts';
+import type { Columns, TableDefinition } from './lib/postgres/query-patterns/table-definition.ts';
+import type { Transaction } from './lib/postgres/transaction.ts';
 import type { RedisAddress } from './lib/redis/connect-redis.ts';
 import { RateLimits } from './lib/resilience/rate-limits.ts';
 import { RemoteServices } from './lib/resilience/remote-services.ts';
@@ -57,6 +60,8 @@ export interface Platform {
   readonly config: Config;
   readonly log: Log;
   readonly postgres: Postgres;
+  /** What is asked of nearly every table, for one from `defineTable`; in the transaction, if one is given. */
+  queryPatterns<C extends Columns>(table: TableDefinition<C>, tx?: Transaction): QueryPatterns<C>;
   readonly subscription: Subscription;
   readonly enqueuer: Enqueuer;
   readonly jobs: JobStore;
@@ -242,6 +247,7 @@ export const createPlatform = async (
     config,
     log,
     postgres,
+    queryPatterns: (table, tx) => new QueryPatterns(tx ?? postgres, table),
     subscription,
     registry,
     app,

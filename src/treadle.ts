@@ -13,6 +13,9 @@ export {
   type UpAnswer,
   type UpBatch,
 } from './lib/migrations/data/define-data-migration.ts';
+export { defineTable, type RowOf, type TableDefinition } from './lib/postgres/query-patterns/table-definition.ts';
+export type { QueryPatterns } from './lib/postgres/query-patterns/query-patterns.ts';
+export type { Where } from './lib/postgres/query-patterns/where.ts';
 export * from './queues/app-jobs/define-jobs.ts';
 export * from './queues/define-job.ts';
 export { defineQueue, type QueueDefinition } from './queues/define-queue.ts';
