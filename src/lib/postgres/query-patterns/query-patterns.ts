@@ -1,5 +1,6 @@
 import type DataLoader from 'dataloader';
 import { sql, type Kysely, type RawBuilder } from 'kysely';
+import { codeOf, toAppError } from '../../errors/classify.ts';
 import type { DB } from '../schema.generated.ts';
 import type { Transaction, TransactionOptions } from '../transaction.ts';
 import { aggregate, type Aggregated, type AggregateOptions } from './aggregate.ts';
@@ -135,7 +136,8 @@ export class QueryPatterns<C extends Columns> {
 
   /**
    * Writes rows in one transaction. Answers them as they are in the table then, in no promised order.
-   * @throws AppError VALIDATION_ERROR with the faults of all rows (`rows[3].price`), before anything is written.
+   * @throws AppError VALIDATION_ERROR with the faults of all rows (`rows[3].price`), before anything is written;
+   * DATA_CONSISTENCY_ERROR for a row that breaks a rule of the table.
    */
   async bulkCreate(
     rows: readonly Values<C>[],
@@ -160,7 +162,8 @@ export class QueryPatterns<C extends Columns> {
   /**
    * Changes rows in one transaction, each as long as it is what the caller expects.
    * @throws AppError VALIDATION_ERROR with the faults of all entries (`updates[3].data.price`) before anything is written;
-   * NOT_FOUND or DATA_CONSISTENCY_ERROR when a row is not there or not as expected, and nothing is changed then.
+   * NOT_FOUND or DATA_CONSISTENCY_ERROR when a row is not there, not as expected or breaks a rule of the table: nothing is
+   * changed then.
    */
   async bulkUpdate(
     updates: readonly BulkUpdate<C>[],
@@ -263,11 +266,15 @@ export class QueryPatterns<C extends Columns> {
     return firstRows(this.#db, this.table, { ...reading, where }, { limit });
   }
 
-  #inTransaction<T>(name: string, work: (db: Kysely<DB>) => Promise<T>): Promise<T> {
+  async #inTransaction<T>(name: string, work: (db: Kysely<DB>) => Promise<T>): Promise<T> {
     const run = (tx: Transaction): Promise<T> => work(tx.db);
     const database = this.#database;
-    return 'nested' in database
-      ? database.nested(run)
-      : database.transaction(run, { name: `${this.table.name}.${name}`, timeoutMs: 300_000 });
+    try {
+      if ('nested' in database) return await database.nested(run);
+      return await database.transaction(run, { name: `${this.table.name}.${name}`, timeoutMs: 300_000 });
+    } catch (error) {
+      // What the driver says of a broken constraint quotes the row.
+      throw codeOf(error)?.startsWith('23') ? toAppError(error) : error;
+    }
   }
 }
