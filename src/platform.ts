@@ -23,6 +23,7 @@ import { CollectionService } from './domain/knowledge/collection-service.ts';
 import { KnowledgeService } from './domain/knowledge/service.ts';
 import { TagService } from './domain/knowledge/tag-service.ts';
 import { createEmbedder } from './domain/embeddings/create-embedder.ts';
+import { VectorDatabase } from './domain/embeddings/vector-database.ts';
 import { EmbeddingService } from './domain/embeddings/embedding-service.ts';
 import { PostgresSearch } from './domain/search/postgres/postgres-search.ts';
 import { SearchService } from './domain/search/search-service.ts';
@@ -30,6 +31,7 @@ import { RoleService } from './domain/users/role-service.ts';
 import { UserService } from './domain/users/service.ts';
 import { DatabaseHealthCheck } from './domain/health/database-health-check.ts';
 import { LinkRepository } from './domain/nodes/link-repository.ts';
+import { NodeVectors } from './domain/nodes/node-vectors.ts';
 import { NodeQueries } from './domain/nodes/node-queries.ts';
 import { UnifiedNodeService } from './domain/nodes/unified-node-service.ts';
 import { WorkspaceService } from './domain/workspaces/service.ts';
@@ -87,6 +89,8 @@ export interface Platform {
   readonly nodes: UnifiedNodeService;
   readonly nodeLinks: LinkRepository;
   readonly nodeQueries: NodeQueries;
+  readonly nodeVectors: NodeVectors;
+  readonly vectors: VectorDatabase;
   readonly sagas: SagaService;
   /** The loops of this process, for /health/live. */
   readonly loops: LoopWatch;
@@ -122,6 +126,7 @@ interface DomainParts {
 
 const createDomain = ({ postgres, config, remote, log }: DomainParts) => {
   const embeddings = new EmbeddingService(postgres, createEmbedder(config, remote), log);
+  const vectors = new VectorDatabase(postgres, log);
   return {
     workspaces: new WorkspaceService({ postgres, log }),
     users: new UserService({ postgres, log }),
@@ -133,6 +138,8 @@ const createDomain = ({ postgres, config, remote, log }: DomainParts) => {
     nodes: new UnifiedNodeService(postgres),
     nodeLinks: new LinkRepository(postgres.reader.db),
     nodeQueries: new NodeQueries(postgres),
+    nodeVectors: new NodeVectors(vectors),
+    vectors,
     embeddings,
     search: new SearchService({ postgres, backend: new PostgresSearch(postgres.reader), embedder: embeddings, log }),
   };

@@ -1,11 +1,13 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { EmbeddingRepository } from '../../src/domain/embeddings/embedding-repository.ts';
+import { VectorDatabase } from '../../src/domain/embeddings/vector-database.ts';
 import { KnowledgeService } from '../../src/domain/knowledge/service.ts';
 import { TagService } from '../../src/domain/knowledge/tag-service.ts';
 import { EventStormRepository } from '../../src/domain/nodes/event-storm-repository.ts';
 import { KnowledgeBaseRepository } from '../../src/domain/nodes/knowledge-base-repository.ts';
 import { LinkRepository } from '../../src/domain/nodes/link-repository.ts';
 import { NodeQueries } from '../../src/domain/nodes/node-queries.ts';
+import { NodeVectors } from '../../src/domain/nodes/node-vectors.ts';
 import { SpindleRepository } from '../../src/domain/nodes/spindle-repository.ts';
 import { PostgresSearch } from '../../src/domain/search/postgres/postgres-search.ts';
 import type { BackendQuery } from '../../src/domain/search/search-port.ts';
@@ -89,7 +91,8 @@ const listed = (more: Partial<BackendQuery>): BackendQuery => ({
 const knowledge = (): KnowledgeService => new KnowledgeService({ postgres: explained, log });
 const users = (): UserService => new UserService({ postgres: explained, log });
 const search = (): PostgresSearch => new PostgresSearch(explained);
-const sops = (): KnowledgeBaseRepository => new KnowledgeBaseRepository(explained.db);
+const sops = (): KnowledgeBaseRepository =>
+  new KnowledgeBaseRepository(explained.db, new NodeVectors(new VectorDatabase(explained, log)));
 const queries = (): NodeQueries => new NodeQueries(explained);
 const sagas = (): SagaService =>
   new SagaService({ postgres: explained, definitions: [], enqueue: () => Promise.reject(new Error('none')) });

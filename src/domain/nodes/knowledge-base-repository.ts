@@ -6,6 +6,7 @@ import { isUuid } from '../../lib/text/uuid.ts';
 import { commonOf, type EntityRow, type EntityTable } from './entity-table.ts';
 import { EntityStore, type Expectation } from './entity-store.ts';
 import { sopInput, sopPatch, type ElementInput, type ElementPatch, type SopInput, type SopPatch } from './input.ts';
+import type { NodeVectors } from './node-vectors.ts';
 import type { Sop } from './types.ts';
 
 interface SopRow extends EntityRow {
@@ -82,8 +83,11 @@ export class KnowledgeBaseRepository {
   readonly entities: EntityStore<Sop, SopRow>;
   readonly #db: Kysely<DB>;
 
-  constructor(db: Kysely<DB>) {
+  readonly #vectors: NodeVectors;
+
+  constructor(db: Kysely<DB>, vectors: NodeVectors) {
     this.#db = db;
+    this.#vectors = vectors;
     this.entities = new EntityStore(db, sops);
   }
 
@@ -150,6 +154,15 @@ export class KnowledgeBaseRepository {
         ts_rank(treadle.search_vector(title, coalesce(summary, ''), content), words) DESC, sop_id
       LIMIT 50`.execute(this.#db);
     return rows.map(sops.toEntity);
+  }
+
+  /** Keeps the vector of an SOP until it is deleted. @throws AppError VALIDATION_ERROR, NOT_FOUND. */
+  updateVectorEmbedding(workspaceId: string, sopId: string, embedding: readonly number[]): Promise<void> {
+    return this.#vectors.updateVectorEmbedding(
+      workspaceId,
+      { featureType: 'knowledge-base', entityId: sopId },
+      embedding,
+    );
   }
 
   /** By title. */

@@ -164,8 +164,10 @@ export interface Embeddings {
   dimensions: number;
   entity_id: string;
   entity_type: string;
+  metadata: Json | null;
   model: string;
   vector: number[];
+  vector_id: string | null;
   workspace_id: string;
 }
 
@@ -670,6 +672,13 @@ export interface Users {
   workspace_id: string | null;
 }
 
+export interface VectorNamespaces {
+  created_at: Generated<Timestamp>;
+  dimensions: number;
+  namespace: string;
+  workspace_id: string;
+}
+
 export interface WorkspaceMembers {
   created_at: Generated<Timestamp>;
   user_id: string;
@@ -735,6 +744,7 @@ export interface DB {
   throttles: Throttles;
   user_roles: UserRoles;
   users: Users;
+  vector_namespaces: VectorNamespaces;
   workspace_members: WorkspaceMembers;
   workspaces: Workspaces;
 }

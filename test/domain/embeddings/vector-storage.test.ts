@@ -4,6 +4,7 @@ import { EmbeddingRepository } from '../../../src/domain/embeddings/embedding-re
 import { signBits } from '../../../src/domain/embeddings/sign-bits.ts';
 import type { StorableVector } from '../../../src/domain/embeddings/types.ts';
 import { normalise, vectorText } from '../../../src/domain/embeddings/vector-text.ts';
+import { testVectorDatabase } from './vector-database-suite.ts';
 import { vectorStorages } from './vector-storages.ts';
 
 const dimensions = 48;
@@ -185,5 +186,9 @@ describe.each(vectorStorages)('vectors stored as $name', (storage) => {
     const [found] = await wide.nearest(server.database, { workspaceId, entityType, vector, limit: 1 });
     expect(found?.entityId).toBe(entityId);
     expect(found?.score).toBeCloseTo(1, 3);
+  });
+
+  describe('of an app', () => {
+    testVectorDatabase(server);
   });
 });

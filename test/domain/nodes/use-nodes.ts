@@ -4,6 +4,8 @@ import { EventStormRepository } from '../../../src/domain/nodes/event-storm-repo
 import { FunctionModelRepository } from '../../../src/domain/nodes/function-model-repository.ts';
 import { KnowledgeBaseRepository } from '../../../src/domain/nodes/knowledge-base-repository.ts';
 import { LinkRepository } from '../../../src/domain/nodes/link-repository.ts';
+import { VectorDatabase } from '../../../src/domain/embeddings/vector-database.ts';
+import { NodeVectors } from '../../../src/domain/nodes/node-vectors.ts';
 import { NodeQueries } from '../../../src/domain/nodes/node-queries.ts';
 import { SpindleRepository } from '../../../src/domain/nodes/spindle-repository.ts';
 import { UnifiedNodeService } from '../../../src/domain/nodes/unified-node-service.ts';
@@ -36,7 +38,10 @@ export const useNodes = () => {
       return new FunctionModelRepository(database.postgres.db);
     },
     get sops() {
-      return new KnowledgeBaseRepository(database.postgres.db);
+      return new KnowledgeBaseRepository(database.postgres.db, this.vectors);
+    },
+    get vectors() {
+      return new NodeVectors(new VectorDatabase(database.postgres, createLog({ level: 'silent' })));
     },
     get storms() {
       return new EventStormRepository(database.postgres.db);
