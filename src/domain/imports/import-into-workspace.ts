@@ -12,7 +12,7 @@ import { readInstalledPackages } from './installed-packages.ts';
 
 export interface ImportServices {
   readonly workspaces: Pick<WorkspaceService, 'ensure' | 'find'>;
-  readonly knowledge: Pick<KnowledgeService, 'upsertMany'>;
+  readonly knowledge: Pick<KnowledgeService, 'upsertParsed'>;
 }
 
 export interface WorkspaceImportOptions extends Omit<ImportOptions, 'write'> {
@@ -48,7 +48,7 @@ export const importIntoWorkspace = async (
   let workspace = await findOrCheck(services, reference);
   const write: DocumentWriter = async (documents) => {
     workspace ??= await services.workspaces.ensure(reference);
-    return services.knowledge.upsertMany(workspace.id, documents, { actor, changeSummary: 'imported' });
+    return services.knowledge.upsertParsed(workspace.id, documents, { actor, changeSummary: 'imported' });
   };
   const summary = await importPath(path, { ...options, write });
   return { workspace: workspace && { id: workspace.id, name: workspace.name }, ...summary };
@@ -74,16 +74,20 @@ export const importInstalledPackages = async (
   const workspace = await services.workspaces.ensure(reference);
   const faults: ImportSummary['faults'][number][] = [];
   const write: DocumentWriter = (documents) =>
-    services.knowledge.upsertMany(workspace.id, documents, { actor, changeSummary: 'imported' });
+    services.knowledge.upsertParsed(workspace.id, documents, { actor, changeSummary: 'imported' });
   const batch = new DocumentBatch(write, (fault) => faults.push(fault));
   let read = 0;
-  for await (const document of readInstalledPackages(nodeModules)) {
-    signal?.throwIfAborted();
-    read += 1;
-    await batch.add({ file: document.title, line: 1, document });
-    onProgress?.(read);
+  try {
+    for await (const document of readInstalledPackages(nodeModules)) {
+      signal?.throwIfAborted();
+      read += 1;
+      await batch.add({ file: document.title, line: 1, document });
+      onProgress?.(read);
+    }
+    await batch.flush();
+  } finally {
+    await batch.settle();
   }
-  await batch.flush();
   return {
     workspace: { id: workspace.id, name: workspace.name },
     files: { imported: read - faults.length, refused: faults.length, empty: 0, unknown: 0, skipped: 0 },

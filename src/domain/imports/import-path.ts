@@ -5,6 +5,7 @@ import { importLimits } from './import-limits.ts';
 import type { ImportProgress, ImportSummary } from './import-summary.ts';
 import { RefusedInput, type ImportFault } from './refused-input.ts';
 import { formatOf, importedExtensions } from './source-formats.ts';
+import { KeptRecords } from './kept-records.ts';
 import type { ReadRecord, SourceFile, SourceFormat } from './source-file.ts';
 
 export interface ImportOptions {
@@ -16,13 +17,13 @@ export interface ImportOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
-type Records = AsyncIterable<ReadRecord> | Iterable<ReadRecord>;
-
 interface CheckedFile {
   readonly documents: number;
   readonly faults: readonly ImportFault[];
   /** Where each id was met that could be met again. */
   readonly ids: ReadonlyMap<string, string>;
+  /** All of it, of a file so small that it need not be read twice. */
+  readonly kept: readonly ReadRecord[] | undefined;
 }
 
 /** The records of a file, with what ends its reading as a last fault. */
@@ -40,12 +41,6 @@ async function* recordsOf(
     else throw error;
   }
 }
-
-const collect = async (records: Records): Promise<ReadRecord[]> => {
-  const collected: ReadRecord[] = [];
-  for await (const record of records) collected.push(record);
-  return collected;
-};
 
 const faultAt = (file: SourceFile, line: number | undefined, message: string): ImportFault => ({
   file: file.relativePath,
@@ -73,12 +68,17 @@ class ImportRun {
     for await (const found of findFiles(root)) {
       if (found.kind === 'file' && formatOf(found.relativePath)) this.#filesFound += 1;
     }
-    for await (const found of findFiles(root)) {
+    try {
+      for await (const found of findFiles(root)) {
+        this.#options.signal?.throwIfAborted();
+        await this.#take(found, root);
+        this.#report();
+      }
       this.#options.signal?.throwIfAborted();
-      await this.#take(found, root);
-      this.#report();
+      await this.#batch.flush();
+    } finally {
+      await this.#batch.settle();
     }
-    await this.#batch.flush();
     this.#report();
     return {
       files: { ...this.#files, refused: this.#refusedFiles.size },
@@ -112,8 +112,7 @@ class ImportRun {
 
   async #takeFile(file: SourceFile, format: SourceFormat): Promise<void> {
     const read = (): AsyncIterable<ReadRecord> => recordsOf(file, format, this.#options.signal);
-    const single = format.documents === 'one' ? await collect(read()) : undefined;
-    const checked = await this.#check(single ?? read(), file, format);
+    const checked = await this.#check(read(), file, format);
     if (checked.faults.length > 0) {
       for (const fault of checked.faults) this.#refuse(fault);
     } else if (checked.documents === 0) {
@@ -121,17 +120,19 @@ class ImportRun {
     } else {
       for (const [id, place] of checked.ids) this.#idsMet.set(id, place);
       this.#files.imported += 1;
-      await this.#write(single ?? read(), file);
+      await this.#write(checked.kept ?? read(), file);
     }
   }
 
   /** Reads a file to its end, or to its tenth fault, and writes nothing. */
-  async #check(records: Records, file: SourceFile, format: SourceFormat): Promise<CheckedFile> {
+  async #check(records: AsyncIterable<ReadRecord>, file: SourceFile, format: SourceFormat): Promise<CheckedFile> {
     const faults: ImportFault[] = [];
     const ids = new Map<string, string>();
+    const kept = new KeptRecords();
     let documents = 0;
     for await (const record of records) {
       this.#options.signal?.throwIfAborted();
+      kept.add(record);
       if ('fault' in record) {
         faults.push(faultAt(file, record.line, record.fault));
       } else {
@@ -146,10 +147,10 @@ class ImportRun {
       }
       if (faults.length >= importLimits.maxFaultsPerFile) break;
     }
-    return { documents, faults, ids };
+    return { documents, faults, ids, kept: kept.all };
   }
 
-  async #write(records: Records, file: SourceFile): Promise<void> {
+  async #write(records: AsyncIterable<ReadRecord> | readonly ReadRecord[], file: SourceFile): Promise<void> {
     for await (const record of records) {
       this.#options.signal?.throwIfAborted();
       if ('fault' in record) {
@@ -185,8 +186,9 @@ class ImportRun {
 }
 
 /**
- * Imports a file or a folder: Markdown, text, JSONL and CSV, in bounded memory. A file with a fault is refused as a whole
- * and named in the summary; the others are imported. Of an import that is run again only what changed is written.
+ * Imports a file or a folder: Markdown, text, JSONL, CSV and indexes of Debian packages. Memory holds two batches of
+ * documents and the ids that records name, whatever the size. A file with a fault is refused as a whole and named in the
+ * summary; the others are imported. Of an import that is run again only what changed is written.
  * @throws AppError VALIDATION_ERROR when the path cannot be imported; the signal's reason; errors of the database.
  */
 export const importPath = async (path: string, options: ImportOptions): Promise<ImportSummary> =>

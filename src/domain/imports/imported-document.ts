@@ -6,6 +6,10 @@ import { cutText } from './cut-text.ts';
 /** A document as a source gives it, checked. Importing the same `sourceId` again updates it. */
 export type ImportedDocument = z.output<typeof upsertKnowledgeInput>;
 
+/** How many characters a document takes, about. */
+export const lengthOf = ({ content, metadata }: ImportedDocument): number =>
+  content.length + JSON.stringify(metadata).length;
+
 /** What a reader knows of a record beside its fields. */
 export interface RecordOrigin {
   /** Used where the record names no id. */

@@ -18,6 +18,7 @@ import {
   type CreateKnowledgeInput,
   type UpdateKnowledgeInput,
   type UpsertDocument,
+  type UpsertKnowledgeInput,
 } from './input.ts';
 import { KnowledgeRepository } from './repository.ts';
 import { ensureTags, replaceTags } from './tags.ts';
@@ -187,11 +188,19 @@ export class KnowledgeService {
     documents: readonly UpsertDocument[],
     context: ChangeContext = {},
   ): Promise<UpsertCounts> {
-    const parsed = parseDocuments(documents);
+    return this.upsertParsed(workspaceId, parseDocuments(documents), context);
+  }
+
+  /** As {@link upsertMany}, of documents that were checked where they were read. */
+  async upsertParsed(
+    workspaceId: string,
+    documents: readonly UpsertKnowledgeInput[],
+    context: ChangeContext = {},
+  ): Promise<UpsertCounts> {
     this.#requireId('workspace', workspaceId);
-    if (parsed.length === 0) return { inserted: 0, updated: 0, unchanged: 0 };
+    if (documents.length === 0) return { inserted: 0, updated: 0, unchanged: 0 };
     const counts = await explainConstraints(constraintErrors(workspaceId, undefined), () =>
-      this.#change('knowledge.upsert-many', context, (tx) => upsertDocuments(tx, workspaceId, parsed)),
+      this.#change('knowledge.upsert-many', context, (tx) => upsertDocuments(tx, workspaceId, documents)),
     );
     this.#log.debug({ event: 'knowledge.upserted', workspaceId, ...counts });
     return counts;

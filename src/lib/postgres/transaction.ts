@@ -3,9 +3,9 @@ import type { Kysely } from 'kysely';
 import type pg from 'pg';
 import { AppError } from '../errors/app-error.ts';
 import { codeOf, isConflictOfTransactions, isConnectionError, toAppError } from '../errors/classify.ts';
+import { copyIn, type CopyingQueryable } from './copy-in.ts';
 import { kyselyOn } from './kysely.ts';
 import type { QueryMetrics } from './query-metrics.ts';
-import type { Queryable } from './queryable.ts';
 import type { DB } from './schema.generated.ts';
 
 export type Isolation = 'read committed' | 'repeatable read' | 'serializable';
@@ -21,7 +21,7 @@ export interface TransactionOptions {
 }
 
 /** An open transaction. Everything done through it commits or rolls back as one. */
-export interface Transaction extends Queryable {
+export interface Transaction extends CopyingQueryable {
   readonly db: Kysely<DB>;
   /** A savepoint: if `fn` throws, only what it did is undone, and the error goes on to the caller. */
   nested<T>(fn: (tx: Transaction) => Promise<T>): Promise<T>;
@@ -56,6 +56,10 @@ class OpenTransaction implements Transaction {
     values?: unknown[],
   ): Promise<{ rows: R[]; rowCount: number | null }> {
     return this.#queries.time(text, () => this.#client.query<R>(text, values));
+  }
+
+  copyIn(statement: string, rows: Iterable<string>): Promise<void> {
+    return this.#queries.time(statement, () => copyIn(this.#client, statement, rows));
   }
 
   async nested<T>(fn: (tx: Transaction) => Promise<T>): Promise<T> {

@@ -48,7 +48,8 @@ describe('importing again', () => {
   });
 
   it('goes on after an interruption', async () => {
-    const lines = Array.from({ length: 1_000 }, (_, index) =>
+    const count = 10_000;
+    const lines = Array.from({ length: count }, (_, index) =>
       JSON.stringify({ id: `d${index}`, title: `Title ${index}` }),
     );
     const folder = await writeFiles({ 'many.jsonl': lines.join('\n') });
@@ -61,9 +62,9 @@ describe('importing again', () => {
     interruption.abort(new Error('enough'));
     await expect(importing).rejects.toThrow('enough');
     const before = await imports.services.knowledge.count(id);
-    expect(before).toBeLessThan(1_000);
+    expect(before).toBeLessThan(count);
     const { documents } = await imports.importAt(folder, { workspace: 'interrupted' });
-    expect(documents).toEqual({ inserted: 1_000 - before, updated: 0, unchanged: before });
+    expect(documents).toEqual({ inserted: count - before, updated: 0, unchanged: before });
   });
 
   it('twice at the same time gives each document once', async () => {
@@ -77,6 +78,28 @@ describe('importing again', () => {
     ]);
     expect(results.map(({ faults }) => faults)).toEqual([[], []]);
     expect((await imports.documents('twice')).size).toBe(500);
+  });
+});
+
+describe('a document that the workspace refuses', () => {
+  it('is a fault with its line, and the others of its batch are written in few transactions', async () => {
+    const own = 'ALTER TABLE treadle.knowledge ADD CONSTRAINT house_rule CHECK (title NOT LIKE $$No.%$$)';
+    await database.query(own);
+    const lines = Array.from({ length: 1_500 }, (_, index) =>
+      JSON.stringify({ id: `d${index}`, title: index === 700 || index === 1_234 ? `No. ${index}` : `Title ${index}` }),
+    );
+    const folder = await writeFiles({ 'many.jsonl': lines.join('\n'), 'other.md': '# Other' });
+    const { documents, files, faults } = await imports.importAt(folder, { workspace: 'house' });
+    await database.query('ALTER TABLE treadle.knowledge DROP CONSTRAINT house_rule');
+    expect(documents).toEqual({ inserted: 1_499, updated: 0, unchanged: 0 });
+    expect(files).toMatchObject({ imported: 1, refused: 1 });
+    expect(faults).toEqual(
+      [701, 1_235].map((line) => ({ file: 'many.jsonl', line, message: 'the change breaks the rule house_rule' })),
+    );
+    const transactions = await database.query(
+      `SELECT DISTINCT k.xmin::text FROM treadle.knowledge AS k JOIN treadle.workspaces AS w ON w.id = k.workspace_id WHERE w.name = 'house'`,
+    );
+    expect(transactions.length).toBeLessThan(25);
   });
 });
 

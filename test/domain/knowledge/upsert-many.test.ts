@@ -148,6 +148,65 @@ test('imports of the same documents at once write each of them once', async () =
   expect(await traces()).toEqual({ versions: 700, events: 700, jobs: 700 });
 });
 
+test('writers that change the same documents in other orders, and make the same tags and authors, never wait in a circle', async () => {
+  const given = documents(600);
+  await knowledge.upsertMany(workspace, given);
+  const { retried = 0 } = database.postgres.getStats().get('knowledge.upsert-many') ?? {};
+  const writers = Array.from({ length: 4 }, (_, n) => {
+    const own = documents(600, (index) => ({
+      content: `Content ${index} of ${n}`,
+      tags: [`new ${index % 50}`, `own ${n}`],
+      author: { name: `N ${index % 40}`, email: `n${index % 40}@example.org` },
+    }));
+    return n % 2 ? own : own.toReversed();
+  });
+  const counts = await Promise.all(writers.map((own) => knowledge.upsertMany(workspace, own)));
+  expect(counts).toEqual(writers.map(() => ({ inserted: 0, updated: 600, unchanged: 0 })));
+  expect(database.postgres.getStats().get('knowledge.upsert-many')?.retried).toBe(retried);
+  expect(await traces()).toMatchObject({ versions: 3_000 });
+});
+
+test("any connection's own transaction takes many documents, more than once", async () => {
+  const client = await database.postgres.connectDirect('own');
+  const tx = { query: client.query.bind(client) };
+  await client.query('BEGIN');
+  const count = async (given: readonly UpsertDocument[]) =>
+    knowledge.upsertMany(workspace, given, { tx, actor: 'own' });
+  expect(await count(documents(450))).toEqual({ inserted: 450, updated: 0, unchanged: 0 });
+  expect(await count(documents(500, (n) => (n < 10 ? { tags: ['less'] } : {})))).toEqual({
+    inserted: 50,
+    updated: 10,
+    unchanged: 440,
+  });
+  await client.query('COMMIT');
+  await client.end();
+  expect(await bySource('source-3')).toMatchObject({ tags: ['less'], author: { name: 'Author 3' }, version: 2 });
+  expect(await traces()).toEqual({ versions: 510, events: 510, jobs: 500 });
+});
+
+test('documents of a workspace newer than the statistics are found by their index, not among all others', async () => {
+  const others = (await new WorkspaceService(services()).create({ name: `w${Math.random().toString(36).slice(2)}` }))
+    .id;
+  await knowledge.upsertMany(others, documents(800));
+  await database.query('ANALYZE');
+  await knowledge.upsertMany(workspace, documents(800));
+  const read = await database.postgres.transaction(async (tx) => {
+    await knowledge.upsertMany(
+      workspace,
+      documents(800, (n) => ({ sourceId: `more-${n}` })),
+      { tx },
+    );
+    const { rows } = await tx.query<{ name: string; read: number }>(
+      `SELECT relname AS name, (coalesce(seq_tup_read, 0) + coalesce(idx_tup_fetch, 0))::integer AS read
+       FROM pg_stat_xact_user_tables WHERE schemaname = 'treadle' AND relname IN ('knowledge', 'knowledge_tags', 'search_documents')`,
+    );
+    return rows;
+  });
+  // Of each document its own row, as it is written, linked and indexed, and its links.
+  expect(read).toHaveLength(3);
+  expect(read.filter(({ read: tuples }) => tuples > 800 * 30)).toEqual([]);
+});
+
 test('an import keeps to its workspace', async () => {
   await knowledge.upsertMany(workspace, documents(5));
   const other = (await new WorkspaceService(services()).create({ name: `w${Math.random().toString(36).slice(2)}` })).id;

@@ -1,24 +1,30 @@
--- Writes a batch of documents of one workspace by their source ids: new ones are inserted, those that differ updated, and the
--- others left alone, so that they get no version, no event and no job. $1 workspace, $2 documents as a JSON array.
--- Authors and tags exist. A document that another transaction writes or deletes meanwhile counts in no column.
+-- Writes documents of one workspace by their source ids: new ones are inserted, those that differ updated, and the others
+-- left alone, so that they get no version, no event and no job. $1 workspace; :given stands for where the documents are, each
+-- source id once: the rows of a JSON array, or a table filled by COPY. Authors and tags exist. A document that another
+-- transaction writes or deletes meanwhile counts in no column.
+-- First all that is new, then all that differs, each in the order of its source ids: two writers wait for each other, and
+-- never in a circle.
 WITH given AS MATERIALIZED (
-  SELECT d.* FROM json_to_recordset($2::json) AS d (source_id text, title text, content text, content_type text, excerpt text,
-    status text, author_id uuid, collection_id uuid, metadata jsonb, tags text[])
+  -- Below, the workspace is a column and not $1: of a workspace newer than the statistics Postgres would expect no rows at
+  -- all, and take any index that begins with it.
+  SELECT $1::uuid AS workspace_id, d.* FROM :given
 ), wanted AS MATERIALIZED (
   SELECT g.source_id, t.id AS tag_id
   FROM given AS g CROSS JOIN LATERAL unnest(g.tags) AS named (name)
-  JOIN treadle.tags AS t ON t.workspace_id = $1 AND t.name = named.name
+  CROSS JOIN LATERAL (SELECT id FROM treadle.tags WHERE workspace_id = g.workspace_id AND name = named.name LIMIT 1) AS t
 ), known AS MATERIALIZED (
-  -- One look into the unique index for each document, whatever the statistics of a table that is just being filled say.
+  -- One look into the unique index for each document and tag, whatever the statistics of tables that are being filled say.
   SELECT g.*, k.id AS known_id,
     (k.title, k.content, k.content_type, k.excerpt, k.metadata, k.status)
       IS DISTINCT FROM (g.title, g.content, g.content_type, g.excerpt, g.metadata, coalesce(g.status, k.status))
     OR (g.author_id IS NOT NULL AND k.author_id IS DISTINCT FROM g.author_id)
     OR (g.collection_id IS NOT NULL AND k.collection_id IS DISTINCT FROM g.collection_id) AS differs,
-    ARRAY(SELECT kt.tag_id FROM treadle.knowledge_tags AS kt WHERE kt.workspace_id = $1 AND kt.knowledge_id = k.id ORDER BY kt.tag_id)
+    ARRAY(SELECT kt.tag_id FROM treadle.knowledge_tags AS kt WHERE kt.workspace_id = g.workspace_id AND kt.knowledge_id = k.id
+      ORDER BY kt.tag_id)
       <> coalesce(w.tag_ids, '{}') AS tags_differ
   FROM given AS g
-  CROSS JOIN LATERAL (SELECT * FROM treadle.knowledge WHERE workspace_id = $1 AND source_id = g.source_id LIMIT 1) AS k
+  CROSS JOIN LATERAL (
+    SELECT * FROM treadle.knowledge WHERE workspace_id = g.workspace_id AND source_id = g.source_id LIMIT 1) AS k
   LEFT JOIN (SELECT source_id, array_agg(DISTINCT tag_id ORDER BY tag_id) AS tag_ids FROM wanted GROUP BY source_id) AS w
     ON w.source_id = g.source_id
 ), inserted AS (
@@ -31,6 +37,11 @@ WITH given AS MATERIALIZED (
   ORDER BY g.source_id
   ON CONFLICT (workspace_id, source_id) WHERE source_id IS NOT NULL DO NOTHING
   RETURNING id, source_id
+), locked AS MATERIALIZED (
+  SELECT k.id
+  FROM known AS g JOIN treadle.knowledge AS k ON k.id = g.known_id
+  WHERE g.differs OR g.tags_differ
+  ORDER BY k.source_id FOR NO KEY UPDATE OF k
 ), updated AS (
   -- An editor's delta belongs to the content it was made for.
   UPDATE treadle.knowledge AS k SET
@@ -40,12 +51,12 @@ WITH given AS MATERIALIZED (
     author_id = coalesce(g.author_id, k.author_id),
     collection_id = coalesce(g.collection_id, k.collection_id),
     updated_at = CASE WHEN g.tags_differ THEN clock_timestamp() ELSE k.updated_at END
-  FROM known AS g
-  WHERE k.workspace_id = $1 AND k.id = g.known_id AND (g.differs OR g.tags_differ)
-  RETURNING k.id, k.source_id, g.tags_differ
+  FROM locked JOIN known AS g ON g.known_id = locked.id
+  WHERE k.id = locked.id
+  RETURNING k.workspace_id, k.id, k.source_id, g.tags_differ
 ), unlinked AS (
   DELETE FROM treadle.knowledge_tags AS kt USING updated AS u
-  WHERE kt.workspace_id = $1 AND kt.knowledge_id = u.id AND u.tags_differ
+  WHERE kt.workspace_id = u.workspace_id AND kt.knowledge_id = u.id AND u.tags_differ
     AND NOT EXISTS (SELECT FROM wanted AS w WHERE w.source_id = u.source_id AND w.tag_id = kt.tag_id)
 ), linked AS (
   INSERT INTO treadle.knowledge_tags (workspace_id, knowledge_id, tag_id)
