@@ -11,7 +11,8 @@ interface Options {
 }
 
 const help = `
-Reads .md and .markdown (front matter in YAML), .txt and .text, .jsonl and .ndjson, .csv and .tsv (with a header), all UTF-8.
+Reads .md and .markdown (front matter in YAML), .txt and .text, .jsonl and .ndjson, .csv and .tsv (with a header), and indexes
+of Debian packages (Packages, Packages.gz, .packages, .deb822), all UTF-8.
 Fields: title, content, excerpt, tags, author, status (draft, published, archived) and id; others are kept as metadata.
 The id is the source's own: importing it again updates the document. Without one it is the path, and in JSONL and CSV the
 path and the line. A document may have 8 MiB of content.
@@ -100,7 +101,7 @@ const waitUntilEmbedded = async (
 export const addImport: AddCommand = (program, run) => {
   program
     .command('import')
-    .description('import documents from a file or a folder: Markdown, text, JSONL, CSV')
+    .description('import documents from a file or a folder: Markdown, text, JSONL, CSV, Debian package indexes')
     .argument('<path>', 'a file, or a folder with everything in it')
     .requiredOption('--workspace <name>', 'the workspace, by name or id; made if there is none of that name')
     .option('--prefix <text>', 'put before the ids of documents that have none of their own')

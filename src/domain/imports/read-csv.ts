@@ -15,21 +15,15 @@ const parsedRecord = z.object({
   info: z.object({ lines: z.number() }),
 });
 
-/** The file's text in pieces of some 64 kB, with LF line ends, so that the parser counts lines as an editor does. */
+/** The file's text in pieces as they are read, with LF line ends, so that the parser counts lines as an editor does. */
 async function* pieces(file: SourceFile, signal: AbortSignal | undefined): AsyncGenerator<Buffer> {
-  let texts: string[] = [];
-  let size = 0;
-  for await (const line of readLines(file.absolutePath, signal)) {
-    if ('fault' in line) throw new RefusedInput(line.fault, line.number);
-    texts.push(line.text, '\n');
-    size += line.text.length;
-    if (size > 65_536) {
-      yield Buffer.from(texts.join(''));
-      texts = [];
-      size = 0;
-    }
+  for await (const lines of readLines(file.absolutePath, signal)) {
+    const texts = lines.map((line) => {
+      if ('fault' in line) throw new RefusedInput(line.fault, line.number);
+      return `${line.text}\n`;
+    });
+    yield Buffer.from(texts.join(''));
   }
-  yield Buffer.from(texts.join(''));
 }
 
 const delimiters = [',', ';', '\t'] as const;

@@ -47,7 +47,9 @@ export const titleOfContent = (content: string): string | undefined =>
     .find(Boolean);
 
 async function* read(file: SourceFile, signal: AbortSignal | undefined): AsyncGenerator<ReadRecord> {
-  for await (const line of readLines(file.absolutePath, signal)) yield* readLine(line, file);
+  for await (const lines of readLines(file.absolutePath, signal)) {
+    for (const line of lines) yield* readLine(line, file);
+  }
 }
 
 /** JSONL, one document a line; a record without an id is known by its line. */

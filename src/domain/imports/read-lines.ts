@@ -1,5 +1,8 @@
 import { isUtf8 } from 'node:buffer';
 import { createReadStream } from 'node:fs';
+import { pipeline } from 'node:stream';
+import { createGunzip } from 'node:zlib';
+import { codeOf } from '../../lib/errors/classify.ts';
 import { importLimits } from './import-limits.ts';
 import { RefusedInput } from './refused-input.ts';
 
@@ -27,38 +30,68 @@ export const withoutByteOrderMark = (bytes: Buffer): Buffer => {
   return bytes;
 };
 
-const lineOf = (number: number, bytes: Buffer): Line => {
-  const start = number === 1 ? withoutByteOrderMark(bytes) : bytes;
-  return { number, ...decodeText(start.at(-1) === carriageReturn ? start.subarray(0, -1) : start) };
+const withoutReturn = (bytes: Buffer): Buffer => (bytes.at(-1) === carriageReturn ? bytes.subarray(0, -1) : bytes);
+
+/** Whole lines, the first of which has this number. Decoded at once where all of them are text, else one by one. */
+const linesOf = (bytes: Buffer, first: number): readonly Line[] => {
+  const decoded = decodeText(bytes);
+  if ('text' in decoded) {
+    const texts = decoded.text.split('\n');
+    return texts.map((text, index) => ({
+      number: first + index,
+      text: text.endsWith('\r') ? text.slice(0, -1) : text,
+    }));
+  }
+  const lines: Line[] = [];
+  for (let from = 0; from <= bytes.length;) {
+    const found = bytes.indexOf(newline, from);
+    const end = found === -1 ? bytes.length : found;
+    lines.push({ number: first + lines.length, ...decodeText(withoutReturn(bytes.subarray(from, end))) });
+    from = end + 1;
+  }
+  return lines;
 };
 
+/** The bytes of a file; of one whose name ends in `.gz` those that were compressed. */
+async function* chunksOf(path: string, signal: AbortSignal | undefined): AsyncGenerator<Buffer> {
+  const file = createReadStream(path, { highWaterMark: 262_144, ...(signal ? { signal } : {}) });
+  const gunzip = createGunzip({ chunkSize: 262_144 });
+  // What goes wrong in one end is thrown where the other is read.
+  const source = path.endsWith('.gz') ? pipeline(file, gunzip, () => undefined) : file;
+  try {
+    for await (const chunk of source) if (Buffer.isBuffer(chunk)) yield chunk;
+  } catch (error) {
+    throw codeOf(error)?.startsWith('Z_') === true ? new RefusedInput('is not a whole gzip file') : error;
+  }
+}
+
 /**
- * Reads a file line by line in bounded memory. A line that is not text comes as a fault and reading goes on; a line over
- * the record limit ends it.
+ * Reads a file line by line in bounded memory; lines come some at a time, as they are read. A line that is not text comes as
+ * a fault and reading goes on; a line over the record limit ends it.
  * @throws RefusedInput for UTF-16 and for a line that is too long.
  */
-export async function* readLines(path: string, signal?: AbortSignal): AsyncGenerator<Line> {
+export async function* readLines(path: string, signal?: AbortSignal): AsyncGenerator<readonly Line[]> {
   let parts: Buffer[] = [];
   let pending = 0;
   let number = 1;
-  for await (const chunk of createReadStream(path, { highWaterMark: 262_144, ...(signal ? { signal } : {}) })) {
-    if (!Buffer.isBuffer(chunk)) continue;
-    let from = 0;
-    for (let end = chunk.indexOf(newline); end !== -1; end = chunk.indexOf(newline, from)) {
-      const tail = chunk.subarray(from, end);
-      yield lineOf(number, parts.length === 0 ? tail : Buffer.concat([...parts, tail]));
-      parts = [];
-      pending = 0;
-      number += 1;
-      from = end + 1;
-    }
-    if (from < chunk.length) {
-      parts.push(chunk.subarray(from));
-      pending += chunk.length - from;
+  const take = (bytes: Buffer): readonly Line[] => {
+    const whole = parts.length === 0 ? bytes : Buffer.concat([...parts, bytes]);
+    const lines = linesOf(number === 1 ? withoutByteOrderMark(whole) : whole, number);
+    parts = [];
+    pending = 0;
+    number += lines.length;
+    return lines;
+  };
+  for await (const chunk of chunksOf(path, signal)) {
+    const end = chunk.lastIndexOf(newline);
+    if (end !== -1) yield take(chunk.subarray(0, end));
+    if (end + 1 < chunk.length) {
+      parts.push(chunk.subarray(end + 1));
+      pending += chunk.length - end - 1;
     }
     if (pending > importLimits.maxRecordBytes) {
       throw new RefusedInput(`is longer than the ${importLimits.maxRecordBytes} bytes one record may have`, number);
     }
   }
-  if (pending > 0) yield lineOf(number, Buffer.concat(parts));
+  if (pending > 0) yield take(Buffer.alloc(0));
 }

@@ -16,6 +16,8 @@ export type ReadRecord =
 
 export interface SourceFormat {
   readonly extensions: readonly string[];
+  /** Names beside those with these endings. */
+  readonly fileNames?: RegExp;
   /** `one`: the file is one document. `many`: it is checked to its end before any of it is written. */
   readonly documents: 'one' | 'many';
   /**
