@@ -10,12 +10,14 @@ import { createLog } from '../src/lib/log/create-log.ts';
 import { Postgres } from '../src/lib/postgres/postgres.ts';
 import { migrateAll } from '../src/queues/migrations/migrate-all.ts';
 import type { BenchOptions } from './benchmarks.ts';
+import { benchImport, type ImportSizes } from './data-import.ts';
 import { describeMachine, load } from './machine.ts';
 import { compare, percentile, perSecond, type Turn } from './measure.ts';
 import { report, type Promised, type Row } from './report.ts';
 import { startServers } from './servers.ts';
 
 interface Sizes {
+  readonly imports: ImportSizes;
   readonly rounds: number;
   readonly documents: number;
   readonly reads: number;
@@ -28,6 +30,7 @@ interface Sizes {
 }
 
 const fullSizes: Sizes = {
+  imports: { rounds: 3, packages: undefined },
   rounds: 5,
   documents: 20_000,
   reads: 5_000,
@@ -39,6 +42,7 @@ const fullSizes: Sizes = {
   walks: 300,
 };
 const shortSizes: Sizes = {
+  imports: { rounds: 1, packages: 3_000 },
   rounds: 1,
   documents: 500,
   reads: 500,
@@ -270,7 +274,10 @@ export const benchData = async ({ short }: BenchOptions): Promise<void> => {
     log,
   );
   const plain = new Pool({ connectionString: url, max: 20 });
-  const bench = new DataBench(postgres, plain, short ? shortSizes : fullSizes);
+  const sizes = short ? shortSizes : fullSizes;
+  // First, for it empties the tables.
+  const imported = await benchImport(postgres, sizes.imports);
+  const bench = new DataBench(postgres, plain, sizes);
   await bench.findById(await bench.newWorkspace('documents'));
   await bench.bulkCreate(await bench.newWorkspace('spindles'));
   await bench.pages(await bench.newWorkspace('pages'));
@@ -278,5 +285,5 @@ export const benchData = async ({ short }: BenchOptions): Promise<void> => {
   await plain.end();
   await postgres.close();
   await servers.close();
-  report({ name: 'data', short, machine, loadBefore, rows: bench.rows });
+  report({ name: 'data', short, machine, loadBefore, rows: [...bench.rows, imported] });
 };
