@@ -84,7 +84,7 @@ describe('treadle import', () => {
   });
 
   it('ends by SIGINT with exit code 130 and can be run again', async () => {
-    const lines = Array.from({ length: 5_000 }, (_, index) => `{"id":"d${index}","title":"Title ${index}"}`);
+    const lines = Array.from({ length: 12_000 }, (_, index) => `{"id":"d${index}","title":"Title ${index}"}`);
     const folder = await writeFiles({ 'many.jsonl': lines.join('\n') });
     const started = startTreadle(['import', folder, '--workspace', 'interrupted'], {
       env: { DATABASE_URL: database.url },
@@ -98,6 +98,6 @@ describe('treadle import', () => {
     expect(stderr).toMatch(/^Interrupted after \d+ documents; importing again goes on\.\n$/);
     const again = await importInto(folder, 'interrupted');
     expect(again.exitCode).toBe(0);
-    expect(await documentsIn('interrupted')).toHaveLength(5_000);
+    expect(await documentsIn('interrupted')).toHaveLength(12_000);
   });
 });
