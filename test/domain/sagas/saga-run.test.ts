@@ -145,7 +145,8 @@ describe('a step', () => {
   });
 
   test('that was committed although nobody heard of it is not done again', async () => {
-    const deaf: Pick<Postgres, 'transaction'> = {
+    const deaf: Pick<Postgres, 'query' | 'transaction'> = {
+      query: (text, values) => database.postgres.query(text, values),
       transaction: async (fn, options) => {
         const result = await database.postgres.transaction(fn, options);
         if (options?.name === 'saga trips.book room') throw new Error('Connection terminated unexpectedly');

@@ -71,7 +71,7 @@ export const expectAgreement = async (model: QueueModel, queue: ScriptedQueue, {
     else expect(ran, `runs of job ${job.id}`).toBeGreaterThanOrEqual(job.runs);
     job.runs = ran;
   }
-  const { items } = await queue.treadle.platform.deadLetters.list({}, { limit: 1_000 });
+  const { items } = await queue.treadle.platform.deadLetters.list({}, { limit: 100 });
   const dead = model.jobs.filter(({ state }) => state === 'dead').map(({ id }) => id);
   expect(items.map(({ id }) => id).toSorted()).toEqual(dead.toSorted());
 };
