@@ -94,6 +94,20 @@ export interface BrowserLogins {
   token_hash: Buffer;
 }
 
+export interface ChangeBacklog {
+  entity_id: string;
+  kind: string;
+  mark: Generated<number>;
+  sink: string;
+  workspace_id: string;
+}
+
+export interface ChangeSinks {
+  name: string;
+  position: string;
+  updated_at: Generated<Timestamp>;
+}
+
 export interface Collections {
   created_at: Generated<Timestamp>;
   description: Generated<string>;
@@ -701,6 +715,8 @@ export interface DB {
   all_jobs: AllJobs;
   api_keys: ApiKeys;
   browser_logins: BrowserLogins;
+  change_backlog: ChangeBacklog;
+  change_sinks: ChangeSinks;
   collections: Collections;
   contracts: Contracts;
   data_migration_changes: DataMigrationChanges;

@@ -9,3 +9,6 @@ export const parseLsn = (text: string): Lsn => {
   if (lsn === undefined) throw new Error(`not a WAL position: ${JSON.stringify(text)}`);
   return lsn;
 };
+
+export const formatLsn = (lsn: Lsn): string =>
+  `${(lsn >> 32n).toString(16).toUpperCase()}/${(lsn & 0xff_ff_ff_ffn).toString(16).toUpperCase()}`;
