@@ -16,12 +16,12 @@ export default defineConfig({
         test: { name: 'tests', include: ['test/**/*.test.ts'], exclude: ['test/processes/**'] },
       },
       {
-        // Whole processes, one after another: they start, are killed and are timed.
+        // Whole processes, which start and are killed: two files at a time, as each has several.
         extends: true,
         test: {
           name: 'processes',
           include: ['test/processes/**/*.test.ts'],
-          fileParallelism: false,
+          maxWorkers: 2,
           testTimeout: 180_000,
           sequence: { groupOrder: 1 },
         },

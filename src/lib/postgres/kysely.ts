@@ -1,5 +1,4 @@
-import { Kysely, PostgresDialect, type PostgresPool, type PostgresPoolClient } from 'kysely';
-import type pg from 'pg';
+import { Kysely, PostgresDialect, type PostgresPool } from 'kysely';
 import type { QueryMetrics } from './query-metrics.ts';
 import type { DB } from './schema.generated.ts';
 
@@ -17,10 +16,3 @@ export const kyselyOver = (
       onEnd?.(event.query.sql);
     },
   }).withSchema('treadle');
-
-/** Kysely on one connection whose transaction somebody else opens and ends. */
-export const kyselyOn = (client: pg.ClientBase, queries: QueryMetrics): Kysely<DB> => {
-  const connection: PostgresPoolClient = { query: client.query.bind(client), release: () => undefined };
-  const pool: PostgresPool = { connect: () => Promise.resolve(connection), end: () => Promise.resolve(), options: {} };
-  return kyselyOver(pool, queries);
-};

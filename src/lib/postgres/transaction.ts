@@ -4,7 +4,7 @@ import type pg from 'pg';
 import { AppError } from '../errors/app-error.ts';
 import { codeOf, isConflictOfTransactions, isConnectionError, toAppError } from '../errors/classify.ts';
 import { copyIn, type CopyingQueryable } from './copy-in.ts';
-import { kyselyOn } from './kysely.ts';
+import { kyselyThrough } from './kysely-through.ts';
 import type { QueryMetrics } from './query-metrics.ts';
 import type { DB } from './schema.generated.ts';
 
@@ -38,7 +38,6 @@ class OpenTransaction implements Transaction {
   readonly #client: pg.PoolClient;
   readonly #depth: number;
   readonly #queries: QueryMetrics;
-  #db: Kysely<DB> | undefined;
 
   constructor(client: pg.PoolClient, depth: number, queries: QueryMetrics) {
     this.#client = client;
@@ -47,8 +46,7 @@ class OpenTransaction implements Transaction {
   }
 
   get db(): Kysely<DB> {
-    this.#db ??= kyselyOn(this.#client, this.#queries);
-    return this.#db;
+    return kyselyThrough(this);
   }
 
   query<R extends pg.QueryResultRow>(
