@@ -8,9 +8,12 @@ ALTER FUNCTION treadle.tags_of(uuid, uuid) SET plan_cache_mode = force_generic_p
 ALTER FUNCTION treadle.tags_of(uuid, uuid) SET enable_seqscan = off;
 ALTER FUNCTION treadle.tags_of(uuid, uuid) SET enable_hashjoin = off;
 ALTER FUNCTION treadle.tags_of(uuid, uuid) SET enable_mergejoin = off;
+-- Before version 18 a plan that has no other way costs so much that it would be compiled, for each document.
+ALTER FUNCTION treadle.tags_of(uuid, uuid) SET jit = off;
 
 -- Down Migration
 ALTER FUNCTION treadle.tags_of(uuid, uuid) RESET plan_cache_mode;
 ALTER FUNCTION treadle.tags_of(uuid, uuid) RESET enable_seqscan;
 ALTER FUNCTION treadle.tags_of(uuid, uuid) RESET enable_hashjoin;
 ALTER FUNCTION treadle.tags_of(uuid, uuid) RESET enable_mergejoin;
+ALTER FUNCTION treadle.tags_of(uuid, uuid) RESET jit;
