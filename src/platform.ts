@@ -16,6 +16,8 @@ import { createLimitStore, type LimitStore } from './queues/limits/limit-store.t
 import { checkSchema, migrateAll } from './queues/migrations/migrate-all.ts';
 import { createScheduleStore } from './queues/schedules/schedule-store.ts';
 import type { Config } from './lib/config/load-config.ts';
+import { PostgresAnalytics } from './domain/analytics/postgres/postgres-analytics.ts';
+import { SearchAnalyticsService } from './domain/analytics/search-analytics-service.ts';
 import type { SagaDefinition } from './domain/sagas/define-saga.ts';
 import { isSagaDefinition } from './domain/sagas/is-saga-definition.ts';
 import { SagaService } from './domain/sagas/service.ts';
@@ -80,6 +82,7 @@ export interface Platform {
   readonly workspaces: WorkspaceService;
   readonly embeddings: EmbeddingService;
   readonly search: SearchService;
+  readonly searchAnalytics: SearchAnalyticsService;
   readonly users: UserService;
   readonly roles: RoleService;
   readonly knowledge: KnowledgeService;
@@ -121,10 +124,11 @@ interface DomainParts {
   readonly postgres: Postgres;
   readonly config: Config;
   readonly remote: RemoteServices;
+  readonly meter: Meter;
   readonly log: Log;
 }
 
-const createDomain = ({ postgres, config, remote, log }: DomainParts) => {
+const createDomain = ({ postgres, config, remote, meter, log }: DomainParts) => {
   const embeddings = new EmbeddingService(postgres, createEmbedder(config, remote), log);
   const vectors = new VectorDatabase(postgres, log);
   return {
@@ -142,6 +146,7 @@ const createDomain = ({ postgres, config, remote, log }: DomainParts) => {
     vectors,
     embeddings,
     search: new SearchService({ postgres, backend: new PostgresSearch(postgres.reader), embedder: embeddings, log }),
+    searchAnalytics: new SearchAnalyticsService({ store: new PostgresAnalytics(postgres), meter, log }),
   };
 };
 
@@ -248,7 +253,7 @@ export const createPlatform = async (
   const meter = createMeter(postgres, jobs.queues, log);
   const jobMetrics = new JobMetrics(meter, registry);
   const remote = createRemoteServices(postgres, config, meter, log);
-  const domain = createDomain({ postgres, config, remote, log });
+  const domain = createDomain({ postgres, config, remote, meter, log });
   const enqueuer = observeEnqueuer(jobs.enqueuer, jobMetrics);
   return {
     config,
@@ -270,6 +275,7 @@ export const createPlatform = async (
     reconciler: () => openReconciler({ postgres, transports, jobs: jobs.jobs, log }),
     close: async () => {
       domain.databaseHealth.stopContinuousCheck();
+      await domain.searchAnalytics.close();
       await domain.embeddings.close();
       await remote.close();
       await announcements.close();

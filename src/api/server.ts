@@ -40,6 +40,7 @@ import { addNodeRoutes } from './routes/nodes.ts';
 import { addQueueRoutes } from './routes/queues.ts';
 import { addSagaRoutes } from './routes/sagas.ts';
 import { addScheduleRoutes } from './routes/schedules.ts';
+import { addSearchAnalyticsRoutes } from './routes/search-analytics.ts';
 import { addSearchRoutes } from './routes/search.ts';
 import { addTagRoutes } from './routes/tags.ts';
 import { addWorkspaceRoutes } from './routes/workspaces.ts';
@@ -148,6 +149,7 @@ const addRoutes = (app: Api, parts: RouteParts): void => {
   addNodeRoutes(app, parts);
   addLinkRoutes(app, parts);
   addSearchRoutes(app, parts);
+  addSearchAnalyticsRoutes(app, parts);
   addHealthRoutes(app, parts);
   addMetricsRoute(app, parts);
 };

@@ -3,6 +3,7 @@ import type { JobHandler } from '../queues/handle.ts';
 import { backfillEmbeddings, embedDocument } from './embeddings/contract.ts';
 import { migrate, prune, reconcile, redrive, rotateEncryption, seed } from './maintenance/contract.ts';
 import { runSaga } from './sagas/contract.ts';
+import { flushAnalytics } from './search/contract.ts';
 
 /** The contracts of the jobs that Treadle brings. */
 export const builtInContracts: readonly JobContract[] = [
@@ -15,6 +16,7 @@ export const builtInContracts: readonly JobContract[] = [
   rotateEncryption,
   runSaga,
   migrate,
+  flushAnalytics,
 ];
 
 /** Their handlers, loaded by workers only. */
@@ -22,6 +24,7 @@ export const loadBuiltInHandlers = async (): Promise<readonly JobHandler[]> => {
   const embeddings = await import('./embeddings/handler.ts');
   const maintenance = await import('./maintenance/handler.ts');
   const sagas = await import('./sagas/handler.ts');
+  const search = await import('./search/handler.ts');
   return [
     embeddings.embedDocumentHandler,
     embeddings.backfillEmbeddingsHandler,
@@ -32,5 +35,6 @@ export const loadBuiltInHandlers = async (): Promise<readonly JobHandler[]> => {
     maintenance.rotateEncryptionHandler,
     sagas.runSagaHandler,
     maintenance.migrateHandler,
+    search.flushAnalyticsHandler,
   ];
 };

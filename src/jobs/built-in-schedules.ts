@@ -1,5 +1,6 @@
 import type { BuiltInSchedule } from '../queues/define-schedule.ts';
 import { maintenanceSchedules } from './maintenance/schedules.ts';
+import { searchSchedules } from './search/schedules.ts';
 
 /** The schedules that Treadle brings. */
-export const builtInSchedules: readonly BuiltInSchedule[] = [...maintenanceSchedules];
+export const builtInSchedules: readonly BuiltInSchedule[] = [...maintenanceSchedules, ...searchSchedules];

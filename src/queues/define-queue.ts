@@ -41,5 +41,6 @@ export const builtInQueues: readonly QueueDefinition[] = [
   defineQueue({ name: 'default' }),
   defineQueue({ name: 'embeddings', concurrency: 16 }),
   defineQueue({ name: 'sagas' }),
+  defineQueue({ name: 'search' }),
   defineQueue({ name: 'maintenance', transport: 'pg-boss', concurrency: 2 }),
 ];

@@ -23,6 +23,25 @@ const insert = async (postgres: Postgres, text: string, values: unknown[] = []):
     { name: 'fill' },
   );
 
+/** A year of the small workspace, and as many days of a hundred others. */
+export const fillSearches = async ({ postgres, ws }: Pick<Filled, 'postgres' | 'ws'>): Promise<void> => {
+  await insert(
+    postgres,
+    `WITH others AS (SELECT $1::uuid AS id UNION ALL SELECT gen_random_uuid() FROM generate_series(1, 100)),
+       days AS (
+         INSERT INTO treadle.search_days (workspace_id, day, searches, without_results, degraded, response_time_ms, response_times, closed)
+         SELECT id, now() - make_interval(days => ago), 1, 0, 0, 5, '{}', ago > 3 FROM others, generate_series(0, 99) AS ago
+         RETURNING workspace_id, day),
+       queries AS (
+         INSERT INTO treadle.search_queries (workspace_id, day, query, searches, without_results, last_at)
+         SELECT workspace_id, day, 'query ' || n, 1, 0, day FROM days, generate_series(1, 3) AS n)
+     INSERT INTO treadle.searches (search_id, workspace_id, day, user_id, query, normalized_query, mode, filters, result_count,
+       response_time_ms, backend, degraded, searched_at)
+     SELECT gen_random_uuid(), workspace_id, day, 'local', 'query', 'query', 'hybrid', '{}', 1, 5, 'postgres', false, day FROM days`,
+    [ws],
+  );
+};
+
 export const fillKnowledge = async ({ postgres, ws, large, model }: Filled): Promise<void> => {
   await insert(
     postgres,

@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { PostgresAnalytics } from '../../src/domain/analytics/postgres/postgres-analytics.ts';
 import { EmbeddingRepository } from '../../src/domain/embeddings/embedding-repository.ts';
 import { VectorDatabase } from '../../src/domain/embeddings/vector-database.ts';
 import { KnowledgeService } from '../../src/domain/knowledge/service.ts';
@@ -14,12 +15,13 @@ import type { BackendQuery } from '../../src/domain/search/search-port.ts';
 import { SagaService } from '../../src/domain/sagas/service.ts';
 import { UserService } from '../../src/domain/users/service.ts';
 import { WorkspaceService } from '../../src/domain/workspaces/service.ts';
+import { deleteSearchesBeyond } from '../../src/jobs/maintenance/delete-searches-beyond.ts';
 import { pruneExpired } from '../../src/jobs/maintenance/prune-expired.ts';
 import { loadConfig } from '../../src/lib/config/load-config.ts';
 import { createLog } from '../../src/lib/log/create-log.ts';
 import { Postgres } from '../../src/lib/postgres/postgres.ts';
 import { useDatabase } from '../services/database.ts';
-import { fillKnowledge, fillNodes } from './fill-tables.ts';
+import { fillKnowledge, fillNodes, fillSearches } from './fill-tables.ts';
 
 // For each index of the data layer a call of Treadle that uses it, as the server's own plans tell, in tables of which the
 // workspace is a small part.
@@ -61,6 +63,7 @@ beforeAll(async () => {
   large = (await workspaces.create({ name: 'large' })).id;
   await fillKnowledge({ postgres, ws, large, model: embeddings.model });
   await fillNodes({ postgres, ws, large, model: embeddings.model });
+  await fillSearches({ postgres, ws });
   await database.query('VACUUM ANALYZE');
   explained = await openExplained();
 });
@@ -177,6 +180,19 @@ const uses: readonly (readonly [index: string, what: string, call: () => Promise
   ['sagas_state', 'sagas in a state', () => sagas().list({ state: 'failed' })],
   ['sagas_finished', 'sagas past their retention', pruned],
   ['events_time', 'events past their retention', pruned],
+  ['searches_time', 'searches past their retention', pruned],
+  ['search_days_day', 'counts of searches past their time', pruned],
+  ['search_queries_day', 'counts of queries past their time', pruned],
+  [
+    'search_days_open',
+    'days of searches to close',
+    () => new PostgresAnalytics(explained).closeDays(AbortSignal.timeout(30_000)),
+  ],
+  [
+    'searches_workspace',
+    'searches beyond what a workspace may have',
+    () => deleteSearchesBeyond(explained, 99, AbortSignal.timeout(30_000)),
+  ],
   ...[
     'function_models_workspace',
     'knowledge_base_sops_workspace',
@@ -212,6 +228,9 @@ test('every index of the data layer is there for one of these calls', async () =
         'knowledge_tags',
         'knowledge_versions',
         'search_documents',
+        'searches',
+        'search_days',
+        'search_queries',
         'embeddings',
         'pending_embeddings',
         'embedded_entities',

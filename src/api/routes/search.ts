@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { actorOf } from '../access/principal-of.ts';
 import { needsInWorkspace } from '../access/route-access.ts';
 import { workspaceOf } from '../access/workspace-of.ts';
 import type { Api, RouteParts } from '../api.ts';
@@ -7,7 +8,7 @@ import { inWorkspace } from '../schemas/workspace.ts';
 
 /** Finding documents of a workspace by words and by meaning. */
 export const addSearchRoutes = (app: Api, { platform }: RouteParts): void => {
-  const { search, workspaces } = platform;
+  const { search, searchAnalytics, workspaces } = platform;
   app.route({
     method: 'POST',
     url: '/v1/workspaces/:ws/search',
@@ -20,8 +21,17 @@ export const addSearchRoutes = (app: Api, { platform }: RouteParts): void => {
       response: { 200: searchAnswer },
     },
     handler: async (request) => {
-      const { id } = await workspaceOf(request, workspaces);
-      return search.search({ workspaceId: id, ...request.body });
+      const { id: workspaceId } = await workspaceOf(request, workspaces);
+      const userId = actorOf(request);
+      const answer = await search.search({ workspaceId, ...request.body });
+      const { query, mode, filters, offset, cursor } = request.body;
+      // A following page is no other search.
+      if (offset === 0 && cursor === undefined) {
+        const { searchId, total: resultCount, tookMs: responseTimeMs, backend, degraded } = answer;
+        const asked = { workspaceId, userId, query, mode, filters };
+        searchAnalytics.trackSearchQuery({ ...asked, searchId, resultCount, responseTimeMs, backend, degraded });
+      }
+      return answer;
     },
   });
   app.route({

@@ -1,6 +1,7 @@
 import { codeOf } from '../../lib/errors/classify.ts';
 import type { Retention } from '../../lib/config/retention.ts';
 import type { Postgres } from '../../lib/postgres/postgres.ts';
+import { deleteSearchesBeyond } from './delete-searches-beyond.ts';
 
 export interface Pruned {
   readonly partitionsDropped: string[];
@@ -16,6 +17,9 @@ export interface Pruned {
     readonly rateBuckets: number;
     readonly rateLimits: number;
     readonly sagas: number;
+    readonly searches: number;
+    readonly searchDays: number;
+    readonly searchQueries: number;
   };
 }
 
@@ -26,6 +30,10 @@ const scheduleFiresMs = 90 * dayMs;
 const rateBucketsMs = dayMs;
 /** For processes whose clocks differ by less, such a window is over. */
 const rateLimitsMs = 60_000;
+/** Trends look back a year at most. */
+const searchCountsMs = 400 * dayMs;
+/** Of a workspace. */
+const mostSearches = 1_000_000;
 const batchSize = 5_000;
 /** What a finished job takes, nearly: its large columns, and the rest of the row with its index entries. */
 const rowBytes = `(400 + pg_column_size(payload) + pg_column_size(failures) + coalesce(pg_column_size(result), 0) + coalesce(pg_column_size(error), 0))`;
@@ -198,34 +206,27 @@ export const pruneExpired = async (postgres: Postgres, retention: Retention, sig
     }
     finishedJobs += await deleteBeyond(postgres, { kind, maxBytes }, signal);
   }
-  const olderThan = (table: string, ageMs: number): Promise<number> =>
-    deleteExpired(postgres, { table, column: 'created_at', ageMs }, signal);
+  const olderThan = (table: string, ageMs: number, column = 'created_at'): Promise<number> =>
+    deleteExpired(postgres, { table, column, ageMs }, signal);
   return {
     partitionsDropped,
     partitionsBusy,
     deleted: {
       finishedJobs,
-      events: await deleteExpired(
-        postgres,
-        { table: 'events', column: 'occurred_on', ageMs: retention.eventsMs },
-        signal,
-      ),
+      events: await olderThan('events', retention.eventsMs, 'occurred_on'),
       idempotencyKeys: await olderThan('idempotency_keys', retention.idempotencyKeysMs),
       onceKeys: await olderThan('once_keys', onceKeysMs),
       scheduleFires: await olderThan('schedule_fires', scheduleFiresMs),
       payloads: await deletePayloads(postgres, signal),
-      throttles: await deleteExpired(postgres, { table: 'throttles', column: 'next_at', ageMs: 0 }, signal),
-      rateBuckets: await deleteExpired(
-        postgres,
-        { table: 'rate_buckets', column: 'refilled_at', ageMs: rateBucketsMs },
-        signal,
-      ),
-      rateLimits: await deleteExpired(
-        postgres,
-        { table: 'rate_limits', column: 'to_timestamp(expire / 1000.0)', ageMs: rateLimitsMs },
-        signal,
-      ),
+      throttles: await olderThan('throttles', 0, 'next_at'),
+      rateBuckets: await olderThan('rate_buckets', rateBucketsMs, 'refilled_at'),
+      rateLimits: await olderThan('rate_limits', rateLimitsMs, 'to_timestamp(expire / 1000.0)'),
       sagas: await deleteSagas(postgres, retention, signal),
+      searches:
+        (await olderThan('searches', retention.searchesMs, 'searched_at')) +
+        (await deleteSearchesBeyond(postgres, mostSearches, signal)),
+      searchDays: await olderThan('search_days', searchCountsMs, 'day'),
+      searchQueries: await olderThan('search_queries', searchCountsMs, 'day'),
     },
   };
 };

@@ -604,6 +604,19 @@ export interface Schedules {
   updated_at: Generated<Timestamp>;
 }
 
+export interface SearchDays {
+  clicked_searches: Generated<number>;
+  clicks: Generated<number>;
+  closed: Generated<boolean>;
+  day: Timestamp;
+  degraded: number;
+  response_time_ms: number;
+  response_times: number[];
+  searches: number;
+  without_results: number;
+  workspace_id: string;
+}
+
 export interface SearchDocuments {
   author_id: string | null;
   collection_id: string | null;
@@ -617,6 +630,32 @@ export interface SearchDocuments {
   title_key: string;
   updated_at: Timestamp;
   vector: string;
+  workspace_id: string;
+}
+
+export interface Searches {
+  backend: string;
+  clicked_results: Generated<Json>;
+  day: Timestamp;
+  degraded: boolean;
+  filters: Json;
+  mode: string;
+  normalized_query: string;
+  query: string;
+  response_time_ms: number;
+  result_count: number;
+  search_id: string;
+  searched_at: Timestamp;
+  user_id: string;
+  workspace_id: string;
+}
+
+export interface SearchQueries {
+  day: Timestamp;
+  last_at: Timestamp;
+  query: string;
+  searches: number;
+  without_results: number;
   workspace_id: string;
 }
 
@@ -752,8 +791,11 @@ export interface DB {
   sagas: Sagas;
   schedule_fires: ScheduleFires;
   schedules: Schedules;
+  search_days: SearchDays;
   search_documents: SearchDocuments;
+  search_queries: SearchQueries;
   search_repairs: SearchRepairs;
+  searches: Searches;
   secrets: Secrets;
   spindles: Spindles;
   tags: Tags;

@@ -99,6 +99,17 @@ test('prune drops the days past their retention whole, and keeps the younger one
       ('tests.new', '{}', 'compensated', gen_random_uuid(), '{}', now() - interval '6 days'),
       ('tests.new', '{}', 'failed', gen_random_uuid(), '{}', now() - interval '8 days'),
       ('tests.new', '{}', 'running', gen_random_uuid(), NULL, NULL);
+    INSERT INTO treadle.workspaces (name) VALUES ('searched');
+    INSERT INTO treadle.searches (search_id, workspace_id, day, user_id, query, normalized_query, mode, filters, result_count,
+        response_time_ms, backend, degraded, searched_at)
+      SELECT gen_random_uuid(), w.id, now() - age, 'local', query, query, 'hybrid', '{}', 1, 5, 'postgres', false, now() - age
+      FROM treadle.workspaces AS w, (VALUES ('old', interval '91 days'), ('new', interval '89 days')) AS given (query, age)
+      WHERE w.name = 'searched';
+    INSERT INTO treadle.search_days (workspace_id, day, searches, without_results, degraded, response_time_ms, response_times)
+      SELECT w.id, now() - age, 1, 0, 0, 5, '{}'
+      FROM treadle.workspaces AS w, unnest(ARRAY['402 days', '370 days']::interval[]) AS age WHERE w.name = 'searched';
+    INSERT INTO treadle.search_queries (workspace_id, day, query, searches, without_results, last_at)
+      SELECT workspace_id, day, 'query', 1, 0, now() FROM treadle.search_days;
     INSERT INTO treadle.payloads (job_id, payload)
       SELECT id, '{}' FROM treadle.finished_jobs WHERE finished_at < now() - interval '2 years' LIMIT 2;
     INSERT INTO treadle.payloads (job_id, payload)
@@ -122,6 +133,9 @@ test('prune drops the days past their retention whole, and keeps the younger one
       rateBuckets: 1,
       rateLimits: 1,
       sagas: 2,
+      searches: 1,
+      searchDays: 1,
+      searchQueries: 1,
     },
   });
   expect(await oldJobs()).toBe(young - 3);
@@ -131,13 +145,17 @@ test('prune drops the days past their retention whole, and keeps the younger one
   expect(await database.query(`SELECT type FROM treadle.events WHERE type LIKE 'tests.%'`)).toEqual([
     { type: 'tests.new' },
   ]);
+  expect(await database.query('SELECT query FROM treadle.searches')).toEqual([{ query: 'new' }]);
+  expect(
+    await database.query('SELECT day FROM treadle.search_days JOIN treadle.search_queries USING (day)'),
+  ).toHaveLength(1);
   expect(await database.query('SELECT key FROM treadle.idempotency_keys')).toEqual([{ key: 'new' }]);
   expect(await database.query('SELECT tenant FROM treadle.rate_buckets')).toEqual([{ tenant: 'here' }]);
   expect(await database.query('SELECT key FROM treadle.rate_limits')).toEqual([{ key: 'counting' }]);
 });
 
 test('prune keeps finished jobs within the room they may take: whole days go first, then the oldest of today', async () => {
-  const retention = { completedMs: 1e12, deadMs: 1e12, eventsMs: 1e12, idempotencyKeysMs: 1e12 };
+  const retention = { completedMs: 1e12, deadMs: 1e12, eventsMs: 1e12, idempotencyKeysMs: 1e12, searchesMs: 1e12 };
   const signal = new AbortController().signal;
   const days = [await finishedOn('dead', 3), await finishedOn('dead', 2), await finishedOn('dead', 1)];
   const insert = (at: string, jobs: number): Promise<unknown> =>

@@ -77,7 +77,8 @@ describe('TREADLE_RETENTION', () => {
     ['completed=2d, dead=12h', { completedMs: 2 * day, deadMs: day / 2, eventsMs: 7 * day }],
     ['dead=30d/2GB', { deadMs: 30 * day, deadBytes: 2 * 1_024 ** 3 }],
     ['completed=500MB,dead=1TB/90m', { completedMs: 7 * day, completedBytes: 500 * 1_024 ** 2, deadMs: 90 * 60_000 }],
-    ['', { completedMs: 7 * day, deadMs: 30 * day, idempotencyKeysMs: day }],
+    ['searches=30d', { searchesMs: 30 * day }],
+    ['', { completedMs: 7 * day, deadMs: 30 * day, idempotencyKeysMs: day, searchesMs: 90 * day }],
   ])('may be %j', (text, retention) => {
     expect(loadConfig({ TREADLE_RETENTION: text }).retention).toMatchObject(retention);
   });

@@ -1,0 +1,66 @@
+import type { Queryable } from '../../../lib/postgres/queryable.ts';
+import { addDays, daysIn } from '../days.ts';
+import { addCounts, percentileOfCounts } from '../response-times.ts';
+import type { DayRange, QueryCount, SearchTrends } from '../types.ts';
+
+const mostQueries = 10;
+
+interface DayRow {
+  readonly day: string;
+  readonly searches: number;
+  readonly withoutResult: number;
+  readonly degraded: number;
+  readonly clicks: number;
+  readonly clickedSearches: number;
+  readonly responseTimeMs: number;
+  readonly responseTimes: readonly number[];
+}
+
+const readDays = `SELECT day::text AS day, searches, without_results AS "withoutResult", degraded, clicks,
+    clicked_searches AS "clickedSearches", response_time_ms AS "responseTimeMs", response_times AS "responseTimes"
+  FROM treadle.search_days WHERE workspace_id = $1 AND day BETWEEN $2 AND $3`;
+
+const readQueries = (counted: 'searches' | 'without_results'): string =>
+  `SELECT query, sum(${counted}) AS searches FROM treadle.search_queries
+   WHERE workspace_id = $1 AND day BETWEEN $2 AND $3 AND ${counted} > 0
+   GROUP BY query ORDER BY 2 DESC, query LIMIT ${mostQueries}`;
+
+const daysOf = (rows: readonly DayRow[], { firstDay, lastDay }: DayRange): SearchTrends['searchVolume'] => {
+  const byDay = new Map(rows.map((row) => [row.day, row]));
+  return Array.from({ length: daysIn(firstDay, lastDay) }, (_, index) => {
+    const day = addDays(firstDay, index);
+    const { searches = 0, withoutResult = 0, clicks = 0 } = byDay.get(day) ?? {};
+    return { day, searches, withoutResult, clicks };
+  });
+};
+
+/** See {@link AnalyticsStore.trends}. */
+export const readTrends = async (db: Queryable, workspaceId: string, range: DayRange): Promise<SearchTrends> => {
+  const values = [workspaceId, range.firstDay, range.lastDay];
+  const [days, popular, fruitless] = await Promise.all([
+    db.query<DayRow>(readDays, values),
+    db.query<QueryCount>(readQueries('searches'), values),
+    db.query<QueryCount>(readQueries('without_results'), values),
+  ]);
+  const sum = (field: 'searches' | 'withoutResult' | 'degraded' | 'clicks' | 'clickedSearches' | 'responseTimeMs') =>
+    days.rows.reduce((total, row) => total + row[field], 0);
+  const searches = sum('searches');
+  const times = addCounts(days.rows.map(({ responseTimes }) => responseTimes));
+  return {
+    searches,
+    withoutResult: sum('withoutResult'),
+    degraded: sum('degraded'),
+    clicks: sum('clicks'),
+    clickThroughRate: searches === 0 ? null : sum('clickedSearches') / searches,
+    responseTime:
+      searches === 0
+        ? null
+        : {
+            averageMs: Math.round(sum('responseTimeMs') / searches),
+            p95Ms: Math.round(percentileOfCounts(times, 0.95)),
+          },
+    popularQueries: popular.rows,
+    zeroResultQueries: fruitless.rows,
+    searchVolume: daysOf(days.rows, range),
+  };
+};
