@@ -44,6 +44,7 @@ import { addSearchAnalyticsRoutes } from './routes/search-analytics.ts';
 import { addSearchRoutes } from './routes/search.ts';
 import { addTagRoutes } from './routes/tags.ts';
 import { addWorkspaceRoutes } from './routes/workspaces.ts';
+import { addSearchPage } from './search-page/add-search-page.ts';
 
 export interface ServerOptions {
   /** Requests a minute for one key, 60,000 by default. There is no limit while there are no keys. */
@@ -189,7 +190,8 @@ export const createServer = async (platform: Platform, options: ServerOptions = 
   addRoutes(app, parts);
   await addBoard(app, parts, [platform.directJobs]);
   addHome(app);
-  addLogin(app, { keys, logins, failures });
+  await addSearchPage(app);
+  addLogin(app, { keys, logins, failures, workspaces: platform.workspaces });
   await addDocsPage(app);
   app.addHook('preClose', async () => closing.abort());
   await app.ready();

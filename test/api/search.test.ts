@@ -77,6 +77,7 @@ describe('search', () => {
     [{ mode: 'psychic' }, 'mode'],
     [{ filters: { authors: ['me'] } }, 'filters.authors[0]'],
     [{ filters: { colour: 'red' } }, 'filters.colour'],
+    [{ filters: { months: ['2026-13'] } }, 'filters.months[0]'],
     [{ sort: 'random' }, 'sort'],
     [{ limit: 0 }, 'limit'],
     [{ limit: 101 }, 'limit'],

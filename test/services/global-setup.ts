@@ -1,5 +1,6 @@
 import type { TestProject } from 'vitest/node';
 import { findPgbouncer, missingPgbouncer } from './pgbouncer-program.ts';
+import { findBrowser, missingBrowser } from './browser-program.ts';
 import { findPostgres } from './postgres-service.ts';
 import { findRedisProgram } from './redis-program.ts';
 import { findRedis, missingProgram, type RedisSource } from './redis-service.ts';
@@ -15,6 +16,8 @@ declare module 'vitest' {
     redisProgram: string | undefined;
     /** The pgbouncer of this machine. */
     pgbouncer: string | undefined;
+    /** A Chromium of this machine, for tests of pages. */
+    browserProgram: string | undefined;
     /** By service: the line that would provide it. */
     missing: Readonly<Record<string, string>>;
   }
@@ -53,6 +56,9 @@ export default async function setup(project: TestProject): Promise<() => Promise
     const pgbouncer = await findPgbouncer();
     if (pgbouncer !== undefined) project.provide('pgbouncer', pgbouncer);
     else missing['pgbouncer'] = missingPgbouncer;
+    const browser = await findBrowser();
+    if (browser !== undefined) project.provide('browserProgram', browser);
+    else missing['chromium'] = missingBrowser;
     for (const service of Object.keys(missing)) console.log(`[services] ${service}: none (see the end of this run)`);
     project.provide('missing', missing);
     refuseInCi(missing);

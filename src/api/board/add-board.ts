@@ -18,6 +18,7 @@ const uiConfig = {
   sortQueues: true,
   showMetrics: false,
   miscLinks: [
+    { text: 'Search', url: '/search' },
     { text: 'API', url: '/docs' },
     { text: 'Log out', url: '/login' },
   ],

@@ -15,6 +15,7 @@ const page = `<!doctype html>
 <h1>Treadle</h1>
 <p>Background jobs and workers.</p>
 <ul>
+<li><a href="/search">Search</a>: documents, by words and by meaning</li>
 <li><a href="/board">Board</a>: queues and jobs, and what to do about them</li>
 <li><a href="/docs">API</a>: every route, with what it takes and answers</li>
 <li><a href="/health/live">Health</a>: whether the loops of this process turn</li>

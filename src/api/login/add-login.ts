@@ -2,6 +2,7 @@ import type { FastifyRequest } from 'fastify';
 import { z } from 'zod';
 import type { LoginService } from '../../domain/access/login-service.ts';
 import type { KeyService } from '../../domain/access/service.ts';
+import type { WorkspaceService } from '../../domain/workspaces/service.ts';
 import { AppError } from '../../lib/errors/app-error.ts';
 import { loginCookie } from '../access/authenticate.ts';
 import type { FailureLimit } from '../access/failure-limit.ts';
@@ -15,6 +16,7 @@ export interface LoginParts {
   readonly keys: KeyService;
   readonly logins: LoginService;
   readonly failures: FailureLimit;
+  readonly workspaces: WorkspaceService;
 }
 
 const checkOrigin = (request: FastifyRequest): void => {
@@ -32,15 +34,19 @@ const files = [
 ];
 
 /** Logging browsers in and out: a key is given once, for a cookie that scripts cannot read and other sites cannot use. */
-export const addLogin = (app: Api, { keys, logins, failures }: LoginParts): void => {
+export const addLogin = (app: Api, { keys, logins, failures, workspaces }: LoginParts): void => {
   for (const { url, type, content } of files) {
     app.get(url, { config: openAccess, schema: { hide: true } }, (_request, reply) =>
       reply.type(type).header('cache-control', 'no-cache').send(content),
     );
   }
-  app.get('/login/who', { config: signedIn, schema: { hide: true } }, async (request, reply) =>
-    reply.header('cache-control', 'no-store').send({ name: principalOf(request).name, keys: await keys.hasKeys() }),
-  );
+  app.get('/login/who', { config: signedIn, schema: { hide: true } }, async (request, reply) => {
+    const { name, workspaceId } = principalOf(request);
+    // The one that the key is bound to, which it may not be allowed to look up.
+    const own = workspaceId === undefined ? undefined : await workspaces.find(workspaceId);
+    const workspace = own ? { name: own.name, displayName: own.displayName } : null;
+    return reply.header('cache-control', 'no-store').send({ name, keys: await keys.hasKeys(), workspace });
+  });
   app.route({
     method: 'POST',
     url: '/login',

@@ -21,7 +21,7 @@ export const loginPage = `<!doctype html>
 <p id="hint">Keys are made with <code>treadle keys create</code>. The login lasts 12 hours, or until the key is revoked.</p>
 <form id="logout" hidden><p>You are logged in as <strong id="who"></strong>.</p><button type="submit">Log out</button></form>
 <p id="open" hidden>No key is needed: there are none yet, and only this machine can reach Treadle.</p>
-<nav><a href="/board">Board</a> <a href="/docs">API</a></nav>
+<nav><a href="/search">Search</a> <a href="/board">Board</a> <a href="/docs">API</a></nav>
 </main>
 <noscript>Logging in needs JavaScript.</noscript>
 </body>

@@ -28,6 +28,7 @@ export const searchFiltersSchema = z.strictObject({
   authors: values(z.uuid()).optional(),
   status: values(z.enum(knowledgeStatuses)).optional(),
   collections: values(z.uuid()).optional(),
+  months: values(z.string().regex(/^[1-9]\d{3}-(0[1-9]|1[0-2])$/, 'must be a month such as 2026-01')).optional(),
   from: time.optional(),
   to: time.optional(),
 });

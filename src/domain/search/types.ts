@@ -13,6 +13,8 @@ export interface SearchFilters {
   readonly authors?: readonly string[] | undefined;
   readonly status?: readonly KnowledgeStatus[] | undefined;
   readonly collections?: readonly string[] | undefined;
+  /** Made in one of these months, in UTC: `2026-01`, as the timeline names them. */
+  readonly months?: readonly string[] | undefined;
   /** Changed at this time or later. */
   readonly from?: Date | undefined;
   /** Changed at this time or before. */

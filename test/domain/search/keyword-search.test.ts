@@ -288,6 +288,8 @@ describe('filters and facets', () => {
     expect(await titles(ws, '', { filters: { tags: ['red', 'animal'] } })).toHaveLength(4);
     expect(await titles(ws, '', { filters: { authors: [ada], tags: ['animal'] } })).toEqual(['One fox']);
     expect(await titles(ws, 'fox', { filters: { status: ['draft'] } })).toEqual(['Two fox']);
+    expect(await titles(ws, 'fox', { filters: { months: ['2025-01'] } })).toHaveLength(1);
+    expect(await titles(ws, 'fox', { filters: { months: ['2025-01', '2025-02', '2024-12'] } })).toHaveLength(3);
     expect(await titles(ws, 'fox', { filters: { from: new Date(Date.now() + 60_000) } })).toEqual([]);
     expect(await titles(ws, 'fox', { filters: { from: new Date(0), to: new Date(Date.now() + 60_000) } })).toHaveLength(
       3,

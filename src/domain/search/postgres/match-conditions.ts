@@ -17,11 +17,14 @@ const queryOf = (websearch: string, values: SqlValues): string =>
 
 export const filterConditions = (workspaceId: string, filters: SearchFilters, values: SqlValues): string => {
   const conditions = [`s.workspace_id = ${values.add(workspaceId)}`];
-  const { tags, authors, status, collections, from, to } = filters;
+  const { tags, authors, status, collections, months, from, to } = filters;
   if (tags?.length) conditions.push(`s.tags && ${values.add(tags)}::text[]`);
   if (authors?.length) conditions.push(`s.author_id = ANY (${values.add(authors)}::uuid[])`);
   if (status?.length) conditions.push(`s.status = ANY (${values.add(status)}::text[])`);
   if (collections?.length) conditions.push(`s.collection_id = ANY (${values.add(collections)}::uuid[])`);
+  if (months?.length) {
+    conditions.push(`s.created_month = ANY (${values.add(months.map((month) => `${month}-01`))}::date[])`);
+  }
   if (from) conditions.push(`s.updated_at >= ${values.add(from)}`);
   if (to) conditions.push(`s.updated_at <= ${values.add(to)}`);
   return conditions.join(' AND ');
