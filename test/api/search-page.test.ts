@@ -62,7 +62,8 @@ describeWithBrowser('the search page', (browser) => {
   const params = (page: Page): Record<string, string> => Object.fromEntries(new URL(page.url()).searchParams);
 
   test('lists a workspace, finds what is typed, keeps what is asked for in the address, and goes back', () =>
-    visit('/search', async (page) => {
+    visit('/', async (page) => {
+      await page.getByRole('link', { name: 'Search' }).click();
       await page.getByText('There are no documents in this workspace yet.').waitFor();
       await page.getByLabel('Workspace').selectOption('library');
       await summary(page, '27 documents');

@@ -14,6 +14,7 @@ const flags = [
   '--disable-component-update',
   '--disable-sync',
   '--no-first-run',
+  '--disable-dev-shm-usage',
 ];
 
 export interface TestBrowser {

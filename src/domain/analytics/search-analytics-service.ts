@@ -2,6 +2,7 @@ import { WriteBehind, type DropReason } from '../../lib/batching/write-behind.ts
 import { parseOrThrow } from '../../lib/errors/zod-faults.ts';
 import type { Log } from '../../lib/log/create-log.ts';
 import type { Family, Meter } from '../../lib/telemetry/meter.ts';
+import type { SearchFilters } from '../search/types.ts';
 import type { Count } from '../../lib/telemetry/metric-values.ts';
 import type { AnalyticsStore } from './analytics-store.ts';
 import { parseRange, searchClickInput, type SearchClickInput, type TrendsRangeInput } from './input.ts';
@@ -22,8 +23,19 @@ const maxBatch = 1_000;
 /** A click may come before its search is written, by another process perhaps. */
 const clickWaitsMs = 10_000;
 const closeMs = 5_000;
+/** Of each filter, so that no search takes much room. */
+const mostValues = 20;
 
 type What = 'search' | 'click';
+
+const keptFilters = ({ tags, authors, status, collections, months, ...times }: SearchFilters): SearchFilters => ({
+  ...times,
+  tags: tags?.slice(0, mostValues),
+  authors: authors?.slice(0, mostValues),
+  status: status?.slice(0, mostValues),
+  collections: collections?.slice(0, mostValues),
+  months: months?.slice(0, mostValues),
+});
 
 /**
  * What is searched for, what is found and what is opened. Searches and clicks are taken without waiting and written in
@@ -60,7 +72,8 @@ export class SearchAnalyticsService {
   trackSearchQuery(search: TrackedSearch): void {
     const query = storableQuery(search.query);
     if (query === '') return;
-    this.#searches.add({ ...search, query, normalizedQuery: normalizeQuery(query), timestamp: new Date() });
+    const filters = keptFilters(search.filters);
+    this.#searches.add({ ...search, query, normalizedQuery: normalizeQuery(query), filters, timestamp: new Date() });
   }
 
   /**

@@ -29,10 +29,10 @@ const workspace = (timeZone = 'UTC'): Promise<Workspace> => {
 };
 
 /** What one process has. */
-const start = ({ postgres = database.postgres, maxPending = 10_000 } = {}) => {
+const start = ({ postgres = database.postgres, maxPending = 10_000, flushMs = 10 } = {}) => {
   const meter = new Meter(log);
   const store = new PostgresAnalytics(postgres);
-  const service = new SearchAnalyticsService({ store, meter, log, maxPending, flushMs: 10 });
+  const service = new SearchAnalyticsService({ store, meter, log, maxPending, flushMs });
   open.push(service);
   const counted = async (what: string, outcome: string): Promise<number> => {
     const line = `treadle_search_records_total{what="${what}",outcome="${outcome}"} `;
@@ -63,7 +63,10 @@ describe('searches', () => {
   test('are kept as they were asked, once, whoever writes them again', async () => {
     const ws = await workspace();
     const { service, store } = start();
-    const filters = { tags: ['weaving'], from: new Date('2026-01-01T00:00:00Z') };
+    const filters = {
+      tags: ['weaving', ...Array.from({ length: 50 }, (_, n) => `t${n}`)],
+      from: new Date('2026-01-01T00:00:00Z'),
+    };
     const search = searchOf(ws, { query: '  Ｌoom \0 WEAVING ', filters, degraded: true, userId: 'user 7' });
     service.trackSearchQuery(search);
     await service.flush();
@@ -81,7 +84,7 @@ describe('searches', () => {
         query: 'Ｌoom   WEAVING',
         normalized_query: 'loom weaving',
         mode: 'hybrid',
-        filters: { tags: ['weaving'], from: '2026-01-01T00:00:00.000Z' },
+        filters: { tags: filters.tags.slice(0, 20), from: '2026-01-01T00:00:00.000Z' },
         user_id: 'user 7',
         result_count: 3,
         response_time_ms: 12,
@@ -147,6 +150,16 @@ describe('searches', () => {
       await postgres.close();
       await proxy.close();
     }
+  });
+
+  test('are written by themselves, and what is left of them at the end', async () => {
+    const ws = await workspace();
+    start().service.trackSearchQuery(searchOf(ws));
+    await expect.poll(() => kept(ws), { timeout: 10_000 }).toBe(1);
+    const { service } = start({ flushMs: 60_000 });
+    service.trackSearchQuery(searchOf(ws));
+    await service.close();
+    expect(await kept(ws)).toBe(2);
   });
 
   test('that cannot be kept are no hindrance to others', async () => {

@@ -3,7 +3,9 @@ import { z } from 'zod';
 import { prune, reconcile, redrive, seed } from '../../../src/jobs/maintenance/contract.ts';
 import { pruneExpired } from '../../../src/jobs/maintenance/prune-expired.ts';
 import { pruneHandler, reconcileHandler, redriveHandler, seedHandler } from '../../../src/jobs/maintenance/handler.ts';
-import { maintenanceSchedules } from '../../../src/jobs/maintenance/schedules.ts';
+import { builtInSchedules } from '../../../src/jobs/built-in-schedules.ts';
+import { flushAnalytics } from '../../../src/jobs/search/contract.ts';
+import { flushAnalyticsHandler } from '../../../src/jobs/search/handler.ts';
 import { defineJob } from '../../../src/queues/define-job.ts';
 import { handle } from '../../../src/queues/handle.ts';
 import { completed, permanent } from '../../../src/queues/outcome.ts';
@@ -25,6 +27,7 @@ const treadle = useTreadle({
     redriveHandler,
     reconcileHandler,
     seedHandler,
+    flushAnalyticsHandler,
     handle(fragile, ({ payload }) => {
       if (broken) return Promise.resolve(permanent(new Error('broken')));
       ran.push({ number: payload.number });
@@ -305,11 +308,33 @@ test('reconcile and seed run as jobs', async () => {
   expect(again.result).toEqual(first.result);
 });
 
+test('flush-analytics forgets the rare queries of days that are over', async () => {
+  await database.query(`
+    INSERT INTO treadle.workspaces (name) VALUES ('asked');
+    INSERT INTO treadle.search_days (workspace_id, day, searches, without_results, degraded, response_time_ms, response_times)
+      SELECT id, day, 1000, 0, 0, 5, '{}' FROM treadle.workspaces, unnest(ARRAY[current_date - 3, current_date]) AS day
+      WHERE name = 'asked';
+    INSERT INTO treadle.search_queries (workspace_id, day, query, searches, without_results, last_at)
+      SELECT workspace_id, day, 'query ' || n, n, 0, now() FROM treadle.search_days, generate_series(1, 300) AS n
+      WHERE day >= current_date - 3`);
+  const { id } = await treadle.platform.enqueuer.enqueue(flushAnalytics, {});
+  expect((await finished(id)).result).toEqual({ queriesForgotten: 200 });
+  expect(
+    await database.query(
+      `SELECT count(*) AS queries, min(searches) AS rarest FROM treadle.search_queries WHERE day >= current_date - 3
+       GROUP BY day ORDER BY day`,
+    ),
+  ).toEqual([
+    { queries: 100, rarest: 201 },
+    { queries: 300, rarest: 1 },
+  ]);
+});
+
 test('the schedules of the housekeeping are valid, and a run that waits is not doubled', async () => {
   const { registry } = treadle.platform;
-  await syncBuiltIns(database.postgres, maintenanceSchedules, (name) => registry.find(name), new Date());
+  await syncBuiltIns(database.postgres, builtInSchedules, (name) => registry.find(name), new Date());
   const { enqueuer, schedules } = treadle.platform;
-  expect((await schedules.list()).filter(({ builtIn }) => builtIn)).toHaveLength(maintenanceSchedules.length);
+  expect((await schedules.list()).filter(({ builtIn }) => builtIn)).toHaveLength(builtInSchedules.length);
   const delayed = { deduplicationKey: 'scheduled', delayMs: 3_600_000 };
   const one = await enqueuer.enqueue(reconcile, {}, delayed);
   expect((await enqueuer.enqueue(reconcile, {}, delayed)).id).toBe(one.id);

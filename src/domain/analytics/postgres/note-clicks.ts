@@ -34,7 +34,8 @@ const addClicks = `UPDATE treadle.search_days AS d
 const newResults = ({ clickedResults }: SearchRow, clicks: readonly SearchClick[]): readonly ClickedResult[] => {
   const seen = new Set(clickedResults.map(({ documentId }) => documentId));
   const added: ClickedResult[] = [];
-  for (const { documentId, position, clickedAt } of clicks) {
+  const inOrder = clicks.toSorted((a, b) => a.clickedAt.getTime() - b.clickedAt.getTime());
+  for (const { documentId, position, clickedAt } of inOrder) {
     if (seen.has(documentId) || seen.size >= mostClicks) continue;
     seen.add(documentId);
     added.push({ documentId, position, clickedAt });
