@@ -78,17 +78,21 @@ test('searches answer while nothing can be kept, and none of them is lost', asyn
       Array.from({ length: 300 }, (_, n) => search('loft', { query: `loom ${n % 7}`, mode: 'keyword', limit: 1 })),
     );
     expect(new Set(answers.map(({ status }) => status))).toEqual(new Set([200]));
-    // The writer has come to the lock, and searches still answer.
-    await api.until(async () => {
-      const rows = await api.database.query(
-        "SELECT FROM pg_locks WHERE NOT granted AND relation = 'treadle.searches'::regclass",
+    // The writer waits for the lock, and a search does not wait for the writer.
+    const writer = () =>
+      api.database.query<{ pid: number; since: string; isNew: boolean }>(
+        `SELECT pid, xact_start::text AS since, now() - xact_start < interval '1 second' AS "isNew" FROM pg_stat_activity
+         WHERE datname = current_database() AND wait_event_type = 'Lock' AND query LIKE '%INSERT INTO treadle.searches%'`,
       );
-      return rows.length > 0;
+    const [waiting] = await api.until(async () => {
+      const rows = await writer();
+      return rows[0]?.isNew && rows;
     });
     expect((await search('loft', { query: 'loom', mode: 'keyword' })).status).toBe(200);
+    expect(await writer()).toMatchObject([{ pid: waiting?.pid, since: waiting?.since }]);
     await holder.query('COMMIT');
   } finally {
-    holder.release();
+    holder.release(true);
   }
   expect((await trends('loft')).body.searches).toBe(before + 301);
 });
