@@ -7,11 +7,15 @@ const programs = ['chromium', 'chromium-browser', 'google-chrome-stable', 'googl
 export const missingBrowser =
   'no Chromium on the path.\n    apt-get install -y --no-install-recommends chromium fonts-dejavu-core, or set CHROMIUM to the program of one';
 
-const isProgram = (file: string): Promise<boolean> =>
-  fs.access(file, fs.constants.X_OK).then(
-    () => true,
-    () => false,
-  );
+/** Not run to find out, which would take each test run a moment. */
+const isProgram = async (file: string): Promise<boolean> => {
+  try {
+    await fs.access(file, fs.constants.X_OK);
+    return (await fs.stat(file)).isFile();
+  } catch {
+    return false;
+  }
+};
 
 /** CHROMIUM, else the Chromium or Chrome on the path, whose file it answers. */
 export const findBrowser = async (): Promise<string | undefined> => {
