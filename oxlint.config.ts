@@ -14,6 +14,7 @@ const rooms: Readonly<Record<string, readonly string[]>> = {
 
 /** Libraries that may be imported only in the named folders. */
 const homes: Record<string, readonly string[]> = {
+  '@elastic/elasticsearch': ['src/lib/elasticsearch', 'src/domain/search/elasticsearch'],
   bullmq: ['src/queues', 'src/workers/runtime'],
   'pg-boss': ['src/queues/maintenance'],
   croner: ['src/queues/schedules'],
