@@ -13,7 +13,20 @@ export default defineConfig({
     projects: [
       {
         extends: true,
-        test: { name: 'tests', include: ['test/**/*.test.ts'], exclude: ['test/processes/**'] },
+        test: {
+          name: 'tests',
+          include: ['test/**/*.test.ts'],
+          exclude: ['test/processes/**', 'test/domain/search/**'],
+        },
+      },
+      {
+        // Everything that is searched in Postgres and in Elasticsearch, which takes a while to start.
+        extends: true,
+        test: {
+          name: 'search',
+          include: ['test/domain/search/**/*.test.ts'],
+          globalSetup: ['test/services/elasticsearch-setup.ts'],
+        },
       },
       {
         // Whole processes, which start and are killed: two files at a time, as each has several.

@@ -1,0 +1,72 @@
+import { z } from 'zod';
+import { AppError } from '../../../lib/errors/app-error.ts';
+import type { Elasticsearch } from '../../../lib/elasticsearch/connect-elasticsearch.ts';
+import type { IndexDefinition } from './definition.ts';
+
+export type IndexState =
+  /** The index of this definition is live. */
+  | { readonly state: 'ready'; readonly index: string }
+  /** It was made just now and is empty: every workspace is to be indexed. */
+  | { readonly state: 'created'; readonly index: string }
+  /** `live`, of another definition, was left as it is (null: none is live, and one of this definition is being built). */
+  | { readonly state: 'needs-rebuild'; readonly index: string; readonly live: string | null };
+
+const aliases = z.record(z.string(), z.object({ aliases: z.record(z.string(), z.unknown()) }));
+
+/** The index behind the alias; null without one. */
+const liveIndex = async (elasticsearch: Elasticsearch, alias: string): Promise<string | null> => {
+  const answer = await elasticsearch.call((client, options) =>
+    client.indices.getAlias({ name: alias }, { ...options, ignore: [404] }),
+  );
+  const found = aliases.safeParse(answer);
+  return found.success ? (Object.keys(found.data)[0] ?? null) : null;
+};
+
+/** False when somebody else was faster: one alias never gets two indices to write to, nor is an index made twice. */
+const create = async (elasticsearch: Elasticsearch, definition: IndexDefinition): Promise<boolean> => {
+  const { names, settings, mappings } = definition;
+  const tombstones = { exists: { field: 'deleted_at' } };
+  try {
+    await elasticsearch.call((client, options) =>
+      client.indices.create(
+        {
+          index: names.index,
+          settings,
+          mappings,
+          aliases: {
+            [names.alias]: { is_write_index: true },
+            [names.live]: { filter: { bool: { must_not: tombstones } } },
+          },
+        },
+        options,
+      ),
+    );
+    return true;
+  } catch (error) {
+    if (!(error instanceof AppError) || error.code !== 'EXTERNAL_SERVICE_ERROR') throw error;
+    const [live, isThere] = await Promise.all([
+      liveIndex(elasticsearch, names.alias),
+      elasticsearch.call((client, options) => client.indices.exists({ index: names.index }, options)),
+    ]);
+    if (live === null && !isThere) throw error;
+    return false;
+  }
+};
+
+/**
+ * Makes the index of the definition where none is live, and changes nothing otherwise. Any number of processes may do so
+ * at once, of different definitions too: one index becomes live.
+ * @throws AppError CONFIGURATION_ERROR for a server that is no Elasticsearch 8 or 9, and of {@link Elasticsearch.call}.
+ */
+export const initializeIndices = async (
+  elasticsearch: Elasticsearch,
+  definition: IndexDefinition,
+): Promise<IndexState> => {
+  const { alias, index } = definition.names;
+  await elasticsearch.checkVersion();
+  if ((await liveIndex(elasticsearch, alias)) === null && (await create(elasticsearch, definition))) {
+    return { state: 'created', index };
+  }
+  const live = await liveIndex(elasticsearch, alias);
+  return live === index ? { state: 'ready', index } : { state: 'needs-rebuild', index, live };
+};

@@ -1,0 +1,85 @@
+import type { Queryable } from '../../../lib/postgres/queryable.ts';
+import type { KnowledgeStatus } from '../../knowledge/types.ts';
+import type { IndexedModel } from './definition.ts';
+
+/** A document as it lies in Postgres, with everything that is searched of it. */
+export interface StoredDocument {
+  readonly id: string;
+  readonly workspace_id: string;
+  readonly title: string;
+  readonly excerpt: string;
+  readonly content: string;
+  readonly status: KnowledgeStatus;
+  readonly author: string | null;
+  readonly author_name: string | null;
+  readonly collection_id: string | null;
+  readonly created_at: Date;
+  readonly updated_at: Date;
+  readonly version: number;
+  readonly tags: readonly string[];
+  /** `vector` as Postgres writes real[]: `{0.5,-1e-05}`. */
+  readonly chunks: readonly { readonly opening: string; readonly vector: string }[];
+}
+
+/** Which documents of a workspace: these, or all; in the order of their ids, those behind `after`. */
+export interface DocumentPage {
+  readonly workspaceId: string;
+  readonly ids?: readonly string[] | undefined;
+  readonly after?: string | undefined;
+}
+
+const mostDocuments = 500;
+const mostBytes = 8 * 1_048_576;
+/** What a number of a vector takes as text. */
+const bytesPerNumber = 12;
+
+/**
+ * The next documents of a page, with tags, author and the model's vectors, in one statement and so of one moment: up to
+ * 500, or 8 MiB and one more. None when there are no more.
+ */
+export const readDocuments = async (
+  db: Queryable,
+  { model, dimensions }: IndexedModel,
+  { workspaceId, ids, after }: DocumentPage,
+): Promise<readonly StoredDocument[]> => {
+  const { rows } = await db.query<StoredDocument>(
+    `WITH sized AS (
+       SELECT k.id, octet_length(k.content) + coalesce(e.chunks, 0) * $3::bigint * ${bytesPerNumber} AS bytes
+       FROM treadle.knowledge AS k
+       LEFT JOIN treadle.embedded_entities AS e ON e.entity_type = 'knowledge' AND e.entity_id = k.id AND e.model = $2
+       WHERE k.workspace_id = $1
+         ${ids === undefined ? 'AND $4::uuid[] IS NULL' : 'AND k.id = ANY ($4::uuid[])'}
+         ${after === undefined ? 'AND $5::uuid IS NULL' : 'AND k.id > $5::uuid'}
+       ORDER BY k.id LIMIT ${mostDocuments}
+     ), page AS (
+       SELECT id, sum(bytes) OVER (ORDER BY id) - bytes AS bytes_before FROM sized
+     )
+     SELECT k.id, k.workspace_id, k.title, k.excerpt, k.content, k.status, k.author_id AS author, u.name AS author_name,
+       k.collection_id, k.created_at, k.updated_at, k.version, treadle.tags_of(k.workspace_id, k.id) AS tags,
+       (SELECT coalesce(json_agg(json_build_object(
+            'opening', substr(k.content, e.chunk_start + 1, least(e.chunk_end - e.chunk_start, 400)),
+            'vector', e.vector::real[]::text) ORDER BY e.chunk_index), '[]')
+         FROM treadle.embeddings AS e
+         WHERE e.entity_type = 'knowledge' AND e.entity_id = k.id AND e.model = $2 AND e.dimensions = $3::integer) AS chunks
+     FROM page JOIN treadle.knowledge AS k ON k.id = page.id
+     LEFT JOIN treadle.users AS u ON u.id = k.author_id
+     WHERE page.bytes_before < ${mostBytes}
+     ORDER BY k.id`,
+    [workspaceId, model, dimensions, ids ?? null, after ?? null],
+  );
+  return rows;
+};
+
+/** Those of the ids that are no document of the workspace. */
+export const absentDocuments = async (
+  db: Queryable,
+  workspaceId: string,
+  ids: readonly string[],
+): Promise<readonly string[]> => {
+  const { rows } = await db.query<{ id: string }>(
+    `SELECT asked.id::text AS id FROM unnest($2::uuid[]) AS asked (id)
+     WHERE NOT EXISTS (SELECT FROM treadle.knowledge AS k WHERE k.workspace_id = $1 AND k.id = asked.id)`,
+    [workspaceId, ids],
+  );
+  return rows.map((row) => row.id);
+};
