@@ -3,6 +3,8 @@ import { splitWords } from './split-words.ts';
 /** One thing a document must, or with a minus must not, contain: words in this order. */
 export interface QueryTerm {
   readonly words: readonly string[];
+  /** As it was typed, without the minus and the quotes. */
+  readonly text: string;
   readonly negated: boolean;
   /** In quotes: taken as it is written. */
   readonly quoted: boolean;
@@ -15,8 +17,9 @@ const piece = /(-?)"([^"]*)(?:"|$)|\S+/g;
 
 const termsOf = (match: RegExpMatchArray): QueryTerm[] => {
   const [whole, minus = '', phrase] = match;
-  if (phrase !== undefined) return [{ words: splitWords(phrase), negated: minus === '-', quoted: true }];
-  return [{ words: splitWords(whole), negated: /^-[^\s-]/.test(whole), quoted: false }];
+  if (phrase !== undefined) return [{ words: splitWords(phrase), text: phrase, negated: minus === '-', quoted: true }];
+  const negated = /^-[^\s-]/.test(whole);
+  return [{ words: splitWords(whole), text: negated ? whole.slice(1) : whole, negated, quoted: false }];
 };
 
 /**

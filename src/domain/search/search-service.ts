@@ -6,7 +6,7 @@ import type { Log } from '../../lib/log/create-log.ts';
 import { cursorKeyOf } from '../../lib/postgres/cursor-key.ts';
 import type { Queryable } from '../../lib/postgres/queryable.ts';
 import { readCursor, writeCursor, type CursorRanking } from './search-cursor.ts';
-import type { RankedBy, SearchBackend } from './search-port.ts';
+import type { BackendQuery, RankedBy, SearchBackend } from './search-port.ts';
 import { searchRequestSchema, suggestRequestSchema, type SearchInput, type SearchRequest } from './search-request.ts';
 import type { SearchResult, Suggestions } from './types.ts';
 
@@ -20,6 +20,8 @@ export interface SearchServiceOptions {
   /** Its key signs the cursors, whichever backend answers. */
   readonly postgres: Queryable;
   readonly backend: SearchBackend;
+  /** Answers while `backend` can't: Postgres, where that one is Elasticsearch. */
+  readonly fallback?: SearchBackend | undefined;
   readonly embedder: QueryEmbedder;
   readonly log: Log;
   /** How long a search waits for its vector before it does without; 5 s by default. */
@@ -35,13 +37,15 @@ interface Ranking {
 export class SearchService {
   readonly #postgres: Queryable;
   readonly #backend: SearchBackend;
+  readonly #fallback: SearchBackend | undefined;
   readonly #embedder: QueryEmbedder;
   readonly #log: Log;
   readonly #embedTimeoutMs: number;
 
-  constructor({ postgres, backend, embedder, log, embedTimeoutMs = 5_000 }: SearchServiceOptions) {
+  constructor({ postgres, backend, fallback, embedder, log, embedTimeoutMs = 5_000 }: SearchServiceOptions) {
     this.#postgres = postgres;
     this.#backend = backend;
+    this.#fallback = fallback;
     this.#embedder = embedder;
     this.#log = log;
     this.#embedTimeoutMs = embedTimeoutMs;
@@ -50,7 +54,7 @@ export class SearchService {
   /**
    * Searches by words, by meaning, or by both fused by rank; without a query it lists by recency. Facets and total count
    * what filters and words match. If the vector of a hybrid search can't be had, words alone are searched and the answer
-   * says `degraded`.
+   * says `degraded`; so does one of the fallback.
    * @throws AppError VALIDATION_ERROR naming every fault, SERVICE_UNAVAILABLE when a semantic search, or the next page of
    * a hybrid one, has no vector.
    */
@@ -61,14 +65,11 @@ export class SearchService {
     const from = readCursor(key, request, this.#backend.name);
     const { rankedBy, degraded } = await this.#rank(request, from?.ranking);
     const { workspaceId, filters, sort, limit, offset } = request;
-    const { total, hits, facets, next } = await this.#backend.search({
-      workspaceId,
-      rankedBy,
-      filters,
-      sort,
-      limit,
-      offset,
-      after: from?.position,
+    const query: BackendQuery = { workspaceId, rankedBy, filters, sort, limit, offset, after: from?.position };
+    const [{ total, hits, facets, next }, backend] = await this.#orFallback(async (asked) => {
+      // A position is one of the backend that it was made by.
+      readCursor(key, request, asked.name);
+      return [await asked.search(query), asked] as const;
     });
     const cursor = { ranking: rankedBy.kind, position: next ?? [] };
     return {
@@ -76,10 +77,10 @@ export class SearchService {
       total,
       hits,
       facets,
-      nextCursor: next === null ? null : writeCursor(key, request, this.#backend.name, cursor),
+      nextCursor: next === null ? null : writeCursor(key, request, backend.name, cursor),
       tookMs: Math.round(performance.now() - startedAt),
-      backend: this.#backend.name,
-      degraded,
+      backend: backend.name,
+      degraded: degraded || backend !== this.#backend,
     };
   }
 
@@ -90,7 +91,18 @@ export class SearchService {
    */
   async suggest(workspaceId: string, q: string): Promise<Suggestions> {
     const request = parseOrThrow(suggestRequestSchema, { workspaceId, q }, 'the suggestion');
-    return this.#backend.suggest(request.workspaceId, request.q);
+    return this.#orFallback((backend) => backend.suggest(request.workspaceId, request.q));
+  }
+
+  /** A fault of the request would be one for any backend. */
+  async #orFallback<T>(ask: (backend: SearchBackend) => Promise<T>): Promise<T> {
+    try {
+      return await ask(this.#backend);
+    } catch (error) {
+      if (!this.#fallback || isOfTheRequest(error)) throw error;
+      this.#log.warn({ event: 'search.backend-failed', backend: this.#backend.name, err: error });
+      return ask(this.#fallback);
+    }
   }
 
   /** What ranks this search; a following page is ranked as the one before. */
@@ -111,6 +123,9 @@ export class SearchService {
     }
   }
 }
+
+const isOfTheRequest = (error: unknown): boolean =>
+  error instanceof AppError && (error.code === 'VALIDATION_ERROR' || error.code === 'INTERRUPTED');
 
 const withoutVector = (cause: unknown): AppError =>
   new AppError(

@@ -64,7 +64,7 @@ export interface SearchResult {
   readonly nextCursor: string | null;
   readonly tookMs: number;
   readonly backend: 'postgres' | 'elasticsearch';
-  /** The answer is less than was asked for: the embedder failed, and words alone were searched. */
+  /** The answer is less than was asked for: the embedder failed, and words alone were searched, or Elasticsearch did. */
   readonly degraded: boolean;
 }
 

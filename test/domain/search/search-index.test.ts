@@ -65,6 +65,12 @@ describe('what is searched follows what is written, by whomever', () => {
   });
 });
 
+it('words are marked with their accents, too', async () => {
+  await world.write(ws, { title: 'Menu', content: 'Crème brûlée in the Café.' });
+  const { hits } = await world.search.search({ workspaceId: ws, query: 'creme cafe', mode: 'keyword' });
+  expect(hits[0]?.highlights).toEqual(['<mark>Crème</mark> brûlée in the <mark>Café</mark>.']);
+});
+
 describe('a write never fails because of search', () => {
   it('however many different words a document has', async () => {
     const words = Array.from({ length: 700_000 }, (_, index) => index.toString(36).padStart(6, 'q')).join(' ');

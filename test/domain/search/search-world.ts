@@ -4,7 +4,10 @@ import { EmbeddingService } from '../../../src/domain/embeddings/embedding-servi
 import { LocalEmbedder } from '../../../src/domain/embeddings/local-embedder.ts';
 import type { Embedder } from '../../../src/domain/embeddings/embedder.ts';
 import { createLog } from '../../../src/lib/log/create-log.ts';
+import { ElasticsearchSearch } from '../../../src/domain/search/elasticsearch/elasticsearch-search.ts';
+import type { SearchBackend } from '../../../src/domain/search/search-port.ts';
 import type { TestDatabase } from '../../services/database.ts';
+import type { TestIndex } from '../../services/elasticsearch.ts';
 
 export interface WrittenDocument {
   readonly title: string;
@@ -16,14 +19,44 @@ export interface WrittenDocument {
   readonly createdAt?: string;
 }
 
+export interface SearchWorldOptions {
+  readonly embedder?: Embedder;
+  /** Searches go there; without it to Postgres. */
+  readonly searched?: TestIndex | undefined;
+  /** Postgres answers when Elasticsearch can't. */
+  readonly withFallback?: boolean;
+}
+
 /** Workspaces and documents written in plain SQL, and the services over them. */
 export class SearchWorld {
   readonly #database: TestDatabase;
   readonly #embedder: Embedder;
+  readonly #options: SearchWorldOptions;
+  readonly #workspaces: string[] = [];
 
-  constructor(database: TestDatabase, embedder: Embedder = new LocalEmbedder()) {
+  constructor(database: TestDatabase, options: SearchWorldOptions = {}) {
     this.#database = database;
-    this.#embedder = embedder;
+    this.#embedder = options.embedder ?? new LocalEmbedder();
+    this.#options = options;
+  }
+
+  /** The same searched with another embedder. */
+  with(embedder: Embedder): SearchWorld {
+    return new SearchWorld(this.#database, { ...this.#options, embedder });
+  }
+
+  get backend(): SearchBackend {
+    const { searched } = this.#options;
+    return searched
+      ? new ElasticsearchSearch({ ...searched, definition: searched.index.definition, model: searched.model })
+      : new PostgresSearch(this.#database.postgres);
+  }
+
+  /** Lets searches see what was written; Postgres does at once. */
+  async settle(): Promise<void> {
+    const { searched } = this.#options;
+    for (const workspace of searched ? this.#workspaces : []) await searched?.index.reindexWorkspace(workspace);
+    await searched?.index.refresh();
   }
 
   get embeddings(): EmbeddingService {
@@ -33,7 +66,8 @@ export class SearchWorld {
   get search(): SearchService {
     return new SearchService({
       postgres: this.#database.postgres,
-      backend: new PostgresSearch(this.#database.postgres),
+      backend: this.backend,
+      fallback: this.#options.withFallback ? new PostgresSearch(this.#database.postgres) : undefined,
       embedder: this.embeddings,
       log: createLog({ level: 'silent' }),
       embedTimeoutMs: 500,
@@ -45,6 +79,7 @@ export class SearchWorld {
       'INSERT INTO treadle.workspaces (name) VALUES ($1) RETURNING id',
       [name],
     );
+    this.#workspaces.push(row?.id ?? '');
     return row?.id ?? '';
   }
 

@@ -1,6 +1,7 @@
 import type { Queryable } from '../../../lib/postgres/queryable.ts';
 import { signBits } from '../../embeddings/sign-bits.ts';
 import { vectorText } from '../../embeddings/vector-text.ts';
+import { mostCandidates } from '../cut-page.ts';
 import type { SearchFilters } from '../types.ts';
 import type { RankedDocument } from './count-and-rank.ts';
 import { filterConditions, hasFilters } from './match-conditions.ts';
@@ -27,8 +28,6 @@ interface Row {
   readonly chunk_start: number;
   readonly chunk_end: number;
 }
-
-const mostCandidates = 1_000;
 
 /** Of the 1,000 chunks nearest to the vector that pass the filters: their documents, nearest first. */
 export const nearestDocuments = async (db: Queryable, request: NearRequest): Promise<readonly NearDocument[]> => {

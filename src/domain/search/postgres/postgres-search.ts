@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { validationError } from '../../../lib/errors/app-error.ts';
 import type { Queryable } from '../../../lib/postgres/queryable.ts';
+import { cutPage, mostCandidates } from '../cut-page.ts';
 import { fuseRanks } from '../fuse-ranks.ts';
 import type { BackendAnswer, BackendQuery, RankedBy, SearchBackend, SearchPosition } from '../search-port.ts';
 import type { SearchSort, Suggestions, TitleSuggestion } from '../types.ts';
@@ -10,7 +11,6 @@ import { orderingOf, type WordMatch } from './match-conditions.ts';
 import { nearestDocuments, type NearDocument } from './nearest-documents.ts';
 import { correctSpelling, readWords, type ReadWords } from './read-words.ts';
 
-const mostCandidates = 1_000;
 const suggestionsEach = 5;
 const listing: WordMatch = { kind: 'anything' };
 
@@ -31,8 +31,6 @@ const checkPosition = (sort: SearchSort, match: WordMatch, after: SearchPosition
 
 const keyOf = (document: RankedDocument, column: 'score' | 'updated_at' | 'title_key'): string | number =>
   ({ score: document.score, updated_at: document.updatedAt, title_key: document.titleKey })[column];
-
-const compareKeys = (a: string | number, b: string | number): number => (a < b ? -1 : a > b ? 1 : 0);
 
 /** Full text search, vectors and suggestions of Postgres alone. */
 export class PostgresSearch implements SearchBackend {
@@ -133,25 +131,9 @@ export class PostgresSearch implements SearchBackend {
   ): Promise<BackendAnswer> {
     const ranked: WordMatch = { kind: 'words', websearch: '', key: '' };
     if (after) checkPosition(sort, ranked, after);
-    const { column, direction } = orderingOf(sort, ranked);
-    const sign = direction === 'DESC' ? -1 : 1;
-    const compare = (a: SearchPosition, b: SearchPosition): number =>
-      sign * (compareKeys(a[0] ?? 0, b[0] ?? 0) || compareKeys(a[1] ?? '', b[1] ?? ''));
-    const placed = candidates
-      .toSorted((a, b) => b.score - a.score || compareKeys(b.id, a.id))
-      .slice(0, mostCandidates)
-      .map((candidate) => ({ candidate, position: [keyOf(candidate, column), candidate.id] }))
-      .toSorted((a, b) => compare(a.position, b.position))
-      .filter(({ position }) => after === undefined || compare(position, after) > 0);
-    const page = placed.slice(offset, offset + limit);
-    const last = placed.length > offset + limit ? page.at(-1) : undefined;
-    const hits = await describeHits(
-      this.#db,
-      workspaceId,
-      page.map(({ candidate }) => candidate),
-      stems,
-    );
-    return { total, facets, hits, next: last?.position ?? null };
+    const { page, next } = cutPage(candidates, { sort, limit, offset, after });
+    const hits = await describeHits(this.#db, workspaceId, page, stems);
+    return { total, facets, hits, next };
   }
 }
 
