@@ -9,7 +9,11 @@ export default class ServicesReporter implements Reporter {
   }
 
   onTestRunEnd(modules: readonly TestModule[]): void {
-    const missing = this.#vitest?.getRootProject().getProvidedContext().missing ?? {};
+    const projects = this.#vitest ? [this.#vitest.getRootProject(), ...this.#vitest.projects] : [];
+    const missing: Readonly<Record<string, string>> = Object.assign(
+      {},
+      ...projects.map((project) => project.getProvidedContext().missing),
+    );
     for (const [service, how] of Object.entries(missing)) {
       const skipped = modules
         .flatMap((module) => [...module.children.allTests('skipped')])

@@ -7,7 +7,7 @@ import { SearchWorld } from './search-world.ts';
 
 const model = new LocalEmbedder();
 
-describe.skipIf(elasticsearchUrl === '')('while Elasticsearch is away', () => {
+describe.skipIf(elasticsearchUrl === '')('[elasticsearch] while Elasticsearch is away', () => {
   const database = useDatabase();
   const searched = useIndex(database, model);
   const world = new SearchWorld(database, { searched, withFallback: true });

@@ -12,7 +12,7 @@ import { SearchWorld } from './search-world.ts';
 const model = new LocalEmbedder();
 const another = { model: 'another', dimensions: 16 };
 
-describe.skipIf(elasticsearchUrl === '')('the index of Elasticsearch', () => {
+describe.skipIf(elasticsearchUrl === '')('[elasticsearch] the index of Elasticsearch', () => {
   const database = useDatabase();
   const searched = useIndex(database, model);
   const { elasticsearch, index, prefix } = searched;

@@ -6,10 +6,10 @@ import { SearchWorld } from './search-world.ts';
 
 /** Runs the tests of what every backend promises against each of them. */
 export const onEachBackend = (database: TestDatabase, tests: (world: SearchWorld) => void): void => {
-  describe('in Postgres', () => {
+  describe('[postgres]', () => {
     tests(new SearchWorld(database));
   });
-  describe.skipIf(elasticsearchUrl === '')('in Elasticsearch', () => {
+  describe.skipIf(elasticsearchUrl === '')('[elasticsearch]', () => {
     tests(new SearchWorld(database, { searched: useIndex(database, new LocalEmbedder()) }));
   });
 };

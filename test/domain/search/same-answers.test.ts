@@ -14,7 +14,7 @@ const seeded = (start: number) => {
   };
 };
 
-describe.skipIf(elasticsearchUrl === '')('both backends', () => {
+describe.skipIf(elasticsearchUrl === '')('[elasticsearch] both backends', () => {
   const database = useDatabase();
   const inElasticsearch = new SearchWorld(database, { searched: useIndex(database, new LocalEmbedder()) });
   const inPostgres = new SearchWorld(database);
