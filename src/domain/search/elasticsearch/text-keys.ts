@@ -18,6 +18,8 @@ export const prefixOfKey = (key: string): string => key.slice(0, longestPrefix).
 /** The signs of a text that are in no word (`++`, `%`), once each. */
 export const signsOf = (text: string): readonly string[] => [...new Set(text.match(/[^\p{L}\p{M}\p{N}\s]/gu))];
 
+/** Most words, told from others quickly. */
+const plain = /^[a-z\d]+[.,;:]?$/i;
 const printable = /^[\x21-\x7e]+$/;
 /** Signs between letters at which Elasticsearch's tokenizer does not cut (Unicode Annex 29). */
 const joint = /[\p{L}\p{N}][.:_'’·,;][\p{L}\p{N}]/u;
@@ -31,6 +33,7 @@ const cutAlike = /^[\p{Script=Han}\p{Script=Hiragana}\p{P}]+$/u;
 export const partsOf = (text: string): readonly string[] => {
   const parts = new Set<string>();
   for (const [found] of text.matchAll(/\S+/g)) {
+    if (plain.test(found)) continue;
     if (joint.test(found) || !(printable.test(found) || cutAlike.test(found))) parts.add(foldedWords(found));
   }
   return [...parts];
