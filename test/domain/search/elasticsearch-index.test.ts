@@ -181,6 +181,9 @@ describe.skipIf(elasticsearchUrl === '')('[elasticsearch] the index of Elasticse
       done.abort();
       await searching;
       expect(Math.min(...totals)).toBeGreaterThanOrEqual(27);
+      await index.refresh();
+      // Tombstones are in no listing.
+      expect((await world.search.search({ workspaceId: own, mode: 'keyword' })).total).toBe(27);
       expect((await found('vole', own)).concat(await found('lemming', own)).toSorted()).toEqual(
         ids.slice(3).toSorted(),
       );
