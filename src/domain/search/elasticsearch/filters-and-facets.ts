@@ -6,12 +6,21 @@ type Query = estypes.QueryDslQueryContainer;
 
 /** What every search is limited to: the workspace, and the filters that are given. */
 export const filterQueries = (workspaceId: string, filters: SearchFilters): Query[] => {
-  const { tags, authors, status, collections, from, to } = filters;
+  const { tags, authors, status, collections, months, from, to } = filters;
   const terms: Query[] = Object.entries({ tags, author: authors, status, collection_id: collections }).flatMap(
     ([field, values]) => (values?.length ? [{ terms: { [field]: [...values] } }] : []),
   );
+  // From its first moment up to, but without, that of the next.
+  const made = months?.map((month) => ({
+    range: { created_at: { gte: month, lt: `${month}||+1M`, format: 'uuuu-MM' } },
+  }));
   const range = { ...(from ? { gte: from.toISOString() } : {}), ...(to ? { lte: to.toISOString() } : {}) };
-  return [{ term: { workspace_id: workspaceId } }, ...terms, ...(from || to ? [{ range: { updated_at: range } }] : [])];
+  return [
+    { term: { workspace_id: workspaceId } },
+    ...terms,
+    ...(made?.length ? [{ bool: { should: made } }] : []),
+    ...(from || to ? [{ range: { updated_at: range } }] : []),
+  ];
 };
 
 /** So many values are counted on each shard that counts are exact for any workspace of fewer. */
