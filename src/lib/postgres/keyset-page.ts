@@ -34,6 +34,7 @@ export interface PageStart<K extends readonly string[]> {
 }
 
 const maxLimit = 100;
+const notOfThisList = () => validationError('the page', [{ path: 'cursor', message: 'is not a cursor of this list' }]);
 
 /**
  * Reads a page request. The key that signs cursors is the one of the database behind `db`.
@@ -50,9 +51,10 @@ export const readPageRequest = async <K extends readonly string[]>(
   const signingKey = await cursorKeyOf(db);
   const cursorAt = (direction: Direction, key: K): string => sealCursor(signingKey, { list, scope }, [direction, key]);
   if (cursor === undefined) return { limit, direction: 'next', key: undefined, cursorAt };
+  if (typeof cursor !== 'string') throw notOfThisList();
   const position = z.tuple([z.enum(['next', 'prev']), shape]);
   const parsed = position.safeParse(openCursor(signingKey, { list, scope }, cursor));
-  if (!parsed.success) throw validationError('the page', [{ path: 'cursor', message: 'is not a cursor of this list' }]);
+  if (!parsed.success) throw notOfThisList();
   const [direction, key] = parsed.data;
   return { limit, direction, key, cursorAt };
 };

@@ -2,7 +2,7 @@ import { sql, type Kysely, type RawBuilder } from 'kysely';
 import { z } from 'zod';
 import type { DB } from '../schema.generated.ts';
 import type { ColumnKind } from './column-kinds.ts';
-import { Faults, columnNamed } from './column-list.ts';
+import { Faults, columnNamed, fieldsOf, namesOf } from './column-list.ts';
 import type { Column, Columns, KindOf, RowOf, TableDefinition } from './table-definition.ts';
 import { readWhere, type Where } from './where.ts';
 
@@ -81,8 +81,8 @@ interface AnyAggregate {
   readonly _max?: Readonly<Record<string, unknown>> | undefined;
 }
 
-const readGroups = (table: TableDefinition<Columns>, groupBy: readonly string[], faults: Faults): readonly Column[] =>
-  [...new Set(groupBy)].flatMap((name, index) => {
+const readGroups = (table: TableDefinition<Columns>, groupBy: unknown, faults: Faults): readonly Column[] =>
+  [...new Set(namesOf(groupBy, 'groupBy', faults))].flatMap((name, index) => {
     const column = columnNamed(table, name, `groupBy[${index}]`, faults);
     if (column?.ordered === false) faults.add(`groupBy[${index}]`, 'cannot be grouped by');
     return column ?? [];
@@ -93,7 +93,7 @@ const readOutputs = (table: TableDefinition<Columns>, options: AnyAggregate, fau
     ? [{ path: ['_count'], sql: sql`count(*)::text`, read: Number }]
     : [];
   const others = functions.flatMap((name) =>
-    Object.entries(options[name] ?? {}).flatMap(([columnName, wanted]) => {
+    fieldsOf(options[name], name, faults).flatMap(([columnName, wanted]) => {
       if (wanted !== true) return [];
       const path = `${name}.${columnName}`;
       const column = columnNamed(table, columnName, path, faults);
@@ -114,9 +114,9 @@ export const aggregate = async <C extends Columns, G extends keyof C & string>(
   options: AggregateOptions<C, G>,
 ): Promise<readonly Aggregated<C, G>[]> => {
   const faults = new Faults('the aggregate');
-  const groups = readGroups(table, options.groupBy ?? [], faults);
+  const groups = readGroups(table, options.groupBy, faults);
   const outputs = readOutputs(table, options, faults);
-  const where = readWhere(table, options.where ?? {}, { faults, withDeleted: options.withDeleted });
+  const where = readWhere(table, options.where, { faults, withDeleted: options.withDeleted });
   faults.throwIfAny();
   const all: readonly Output[] = [
     ...groups.map((column): Output => ({ path: [column.name], sql: asText(column.ref), read: reader(column) })),

@@ -2,11 +2,9 @@ import { sql, type Kysely, type RawBuilder } from 'kysely';
 import { AppError, notFound } from '../../errors/app-error.ts';
 import type { DB } from '../schema.generated.ts';
 import type { Parameter } from './column-kinds.ts';
-import { columnNamed, projections, rowReader, type Faults } from './column-list.ts';
+import { columnNamed, fieldsOf, projections, rowReader, type Faults } from './column-list.ts';
 import { inRange } from './pages.ts';
 import type { Column, Columns, RowOf, TableDefinition } from './table-definition.ts';
-
-type Loose = Readonly<Record<string, unknown>>;
 
 /** One value of a row: for a column, or for adding to it. */
 interface Cell {
@@ -37,17 +35,18 @@ export const readCell = (
 /** The primary key of one row. */
 export const readKey = (
   { primaryKey }: TableDefinition<Columns>,
-  key: Loose,
+  key: unknown,
   path: string,
   { faults, index }: { readonly faults: Faults; readonly index: number },
 ): Cells => {
-  for (const name of Object.keys(key)) {
+  const given = new Map(fieldsOf(key, path, faults));
+  for (const name of given.keys()) {
     if (!primaryKey.some((column) => column.name === name)) {
       faults.add(`${path}.${name}`, 'is not a column of the primary key', index);
     }
   }
   return primaryKey.flatMap((column) =>
-    readCell(column, 'key', key[column.name], (message) => faults.add(`${path}.${column.name}`, message, index)),
+    readCell(column, 'key', given.get(column.name), (message) => faults.add(`${path}.${column.name}`, message, index)),
   );
 };
 
@@ -71,10 +70,17 @@ const keyOf = (cells: Cells): string | undefined => {
 
 const shapeOf = ({ column, use }: Cell): string => `${use} ${column.name}`;
 
-/** Rows that have values for the same columns, in batches of so many: each is one statement. */
+/** Transactions that write some of the same rows lock them in one order, whatever order they are given in. */
+const byKey = (rows: readonly Cells[]): readonly Cells[] =>
+  rows
+    .map((cells) => ({ cells, key: keyOf(cells) ?? '' }))
+    .toSorted((a, b) => (a.key < b.key ? -1 : Number(a.key > b.key)))
+    .map(({ cells }) => cells);
+
+/** Rows that have values for the same columns, in batches of so many, by their keys: each is one statement. */
 const batchesOf = (rows: readonly Cells[], batchSize: number): readonly (readonly Cells[])[] => {
   const shapes = new Map<string, Cells[]>();
-  for (const row of rows) {
+  for (const row of byKey(rows)) {
     const cells = row.toSorted((a, b) => (shapeOf(a) < shapeOf(b) ? -1 : 1));
     const shape = cells.map(shapeOf).join(',');
     const same = shapes.get(shape);
@@ -150,7 +156,7 @@ const matching = (table: TableDefinition<Columns>, cells: Cells): RawBuilder<unk
 
 /**
  * Changes rows, a statement a batch.
- * @throws AppError NOT_FOUND or DATA_CONSISTENCY_ERROR for the first entry whose row is not there, or not as expected: the
+ * @throws AppError NOT_FOUND or DATA_CONSISTENCY_ERROR for an entry whose row is not there, or not as expected: the
  * transaction is to be rolled back then.
  */
 export const updateRows = async (
@@ -214,11 +220,11 @@ export const deleteRows = async (
 /** What an entry sets; `{ increment: n }` adds to what is there. */
 export const readChanges = (
   table: TableDefinition<Columns>,
-  data: Loose,
+  data: readonly (readonly [name: string, value: unknown])[],
   path: string,
   { faults, index }: { readonly faults: Faults; readonly index: number },
 ): Cells =>
-  Object.entries(data).flatMap(([name, value]) => {
+  data.flatMap(([name, value]) => {
     const at = `${path}.${name}`;
     const column = value === undefined ? undefined : columnNamed(table, name, at, faults);
     if (!column) return [];

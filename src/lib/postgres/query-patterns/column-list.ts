@@ -22,6 +22,22 @@ export class Faults {
   }
 }
 
+/** The fields of what may come from a request: none where there is nothing, a fault where it is no object. */
+export const fieldsOf = (given: unknown, path: string, faults: Faults): readonly [string, unknown][] => {
+  if (given === undefined || given === null) return [];
+  if (typeof given === 'object' && !Array.isArray(given)) return Object.entries(given);
+  faults.add(path, 'must be an object');
+  return [];
+};
+
+/** As {@link fieldsOf}, of a list of names. */
+export const namesOf = (given: unknown, path: string, faults: Faults): readonly string[] => {
+  if (given === undefined) return [];
+  const names = z.array(z.string()).safeParse(given);
+  if (!names.success) faults.add(path, 'must be a list of names');
+  return names.data ?? [];
+};
+
 /** The column of this name; what is none is noted and never reaches SQL. */
 export const columnNamed = (
   { columns }: TableDefinition<Columns>,
@@ -37,12 +53,14 @@ export const columnNamed = (
 /** The columns to answer: those named, or all. */
 export const selectedColumns = (
   table: TableDefinition<Columns>,
-  select: readonly string[] | undefined,
+  select: unknown,
   faults: Faults,
 ): readonly Column[] => {
   if (select === undefined) return [...table.columns.values()];
-  if (select.length === 0) faults.add('select', 'must name a column');
-  return [...new Set(select)].flatMap((name, index) => columnNamed(table, name, `select[${index}]`, faults) ?? []);
+  if (Array.isArray(select) && select.length === 0) faults.add('select', 'must name a column');
+  return [...new Set(namesOf(select, 'select', faults))].flatMap(
+    (name, index) => columnNamed(table, name, `select[${index}]`, faults) ?? [],
+  );
 };
 
 /** A column in a list of what is selected; what JavaScript could not hold exactly comes as text. */

@@ -1,5 +1,5 @@
 import { sql, type RawBuilder } from 'kysely';
-import { columnNamed, type Faults } from './column-list.ts';
+import { columnNamed, fieldsOf, type Faults } from './column-list.ts';
 import type { Column, Columns, TableDefinition } from './table-definition.ts';
 
 export type Direction = 'asc' | 'desc';
@@ -14,10 +14,10 @@ export interface OrderColumn {
 /** The order asked for, made total by the primary key, whose columns follow the direction of the last one named. */
 export const readOrder = (
   table: TableDefinition<Columns>,
-  orderBy: Readonly<Record<string, unknown>>,
+  orderBy: unknown,
   faults: Faults,
 ): readonly OrderColumn[] => {
-  const asked = Object.entries(orderBy).flatMap(([name, direction]): readonly OrderColumn[] => {
+  const asked = fieldsOf(orderBy, 'orderBy', faults).flatMap(([name, direction]): readonly OrderColumn[] => {
     if (direction === undefined) return [];
     const path = `orderBy.${name}`;
     const column = columnNamed(table, name, path, faults);

@@ -74,8 +74,8 @@ export interface Reading {
 /** @throws AppError VALIDATION_ERROR naming every field that is no column, or has a value that does not fit. */
 export const readReading = (table: TableDefinition<Columns>, options: AnyRead, faults: Faults): Reading => {
   const columns = selectedColumns(table, options.select, faults);
-  const where = readWhere(table, options.where ?? {}, { faults, withDeleted: options.withDeleted });
-  const order = readOrder(table, options.orderBy ?? {}, faults);
+  const where = readWhere(table, options.where, { faults, withDeleted: options.withDeleted });
+  const order = readOrder(table, options.orderBy, faults);
   faults.throwIfAny();
   return { columns, where, order };
 };
@@ -114,7 +114,8 @@ export const paginate = async <C extends Columns, S extends keyof C & string>(
 ): Promise<NumberedPage<Picked<C, S>>> => {
   const faults = new Faults('the page');
   inRange(faults, 'pageSize', pageSize, { to: 100 });
-  inRange(faults, 'page', page, { to: Math.max(1, Math.floor(deepestRow / pageSize)) });
+  const deepestPage = Number.isInteger(pageSize) ? Math.max(1, Math.floor(deepestRow / pageSize)) : deepestRow;
+  inRange(faults, 'page', page, { to: deepestPage });
   const reading = readReading(table, options, faults);
   const counted = await sql<{ total: string }>`
     SELECT count(*)::text AS total FROM ${table.ref} WHERE ${reading.where.sql}`.execute(db);
@@ -150,7 +151,7 @@ export const paginateWithCursor = async <C extends Columns, S extends keyof C & 
     { limit, cursor },
     {
       list: `table ${table.schema}.${table.name}`,
-      scope: [order.map(({ column, descending }) => [column.name, descending]), where.scope],
+      scope: [order.map(({ column, descending }) => [column.name, descending]), where.scope()],
       key: z.array(z.string().regex(/^(?:-$|=)/)).length(order.length),
     },
   );

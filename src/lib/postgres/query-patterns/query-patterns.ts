@@ -6,7 +6,7 @@ import type { Transaction, TransactionOptions } from '../transaction.ts';
 import { aggregate, type Aggregated, type AggregateOptions } from './aggregate.ts';
 import { createLoader, type LoaderKey, type LoaderOptions } from './batch-loaders.ts';
 import { checkRows, deleteRows, insertRows, readCell, readChanges, readKey, updateRows } from './bulk-write.ts';
-import { Faults, columnNamed, projections, selectedColumns } from './column-list.ts';
+import { Faults, columnNamed, fieldsOf, projections, selectedColumns } from './column-list.ts';
 import type { OrderBy } from './order.ts';
 import {
   firstRows,
@@ -49,7 +49,6 @@ export interface BatchOptions {
   readonly batchSize?: number | undefined;
 }
 
-type Loose = Readonly<Record<string, unknown>>;
 type Values<C extends Columns> = { readonly [Name in keyof C]?: InputOf<C[Name]> | undefined };
 
 export interface BulkUpdate<C extends Columns> {
@@ -146,11 +145,12 @@ export class QueryPatterns<C extends Columns> {
     const faults = new Faults('the rows');
     const cells = rows.map((row, index) => {
       const path = `rows[${index}]`;
-      const read = Object.entries(row as Loose).flatMap(([name, value]) => {
+      const fields = fieldsOf(row, path, faults);
+      const read = fields.flatMap(([name, value]) => {
         const column = value === undefined ? undefined : columnNamed(this.table, name, `${path}.${name}`, faults);
         return column ? readCell(column, 'set', value, (message) => faults.add(`${path}.${name}`, message, index)) : [];
       });
-      if (Object.values(row).every((value) => value === undefined)) faults.add(path, 'must set a column', index);
+      if (fields.every(([, value]) => value === undefined)) faults.add(path, 'must set a column', index);
       return read;
     });
     checkRows(faults, 'rows', cells, batchSize);
@@ -170,11 +170,13 @@ export class QueryPatterns<C extends Columns> {
     { batchSize = defaultBatch }: BatchOptions = {},
   ): Promise<{ readonly count: number }> {
     const faults = new Faults('the updates');
-    const cells = updates.map(({ key, data, expect = {} }, index) => {
+    const cells = updates.map((update, index) => {
       const path = `updates[${index}]`;
+      const { key, data, expect } = Object.fromEntries(fieldsOf(update, path, faults));
       const at = { faults, index };
-      if (Object.values(data).every((value) => value === undefined)) faults.add(path, 'must set a column', index);
-      const expected = Object.entries(expect as Loose).flatMap(([name, value]) => {
+      const changes = fieldsOf(data, `${path}.data`, faults);
+      if (changes.every(([, value]) => value === undefined)) faults.add(path, 'must set a column', index);
+      const expected = fieldsOf(expect, `${path}.expect`, faults).flatMap(([name, value]) => {
         const where = `${path}.expect.${name}`;
         const column = value === undefined ? undefined : columnNamed(this.table, name, where, faults);
         if (column?.ordered === false) faults.add(where, 'cannot be compared', index);
@@ -182,7 +184,7 @@ export class QueryPatterns<C extends Columns> {
       });
       return [
         ...readKey(this.table, key, `${path}.key`, at),
-        ...readChanges(this.table, data, `${path}.data`, at),
+        ...readChanges(this.table, changes, `${path}.data`, at),
         ...expected,
       ];
     });
@@ -202,7 +204,7 @@ export class QueryPatterns<C extends Columns> {
     { batchSize = defaultBatch, softDelete }: BatchOptions & { readonly softDelete?: boolean | undefined } = {},
   ): Promise<{ readonly count: number }> {
     const faults = new Faults('the keys');
-    const cells = keys.map((key, index) => readKey(this.table, key as Loose, `keys[${index}]`, { faults, index }));
+    const cells = keys.map((key, index) => readKey(this.table, key, `keys[${index}]`, { faults, index }));
     checkRows(faults, 'keys', cells, batchSize);
     if (softDelete === true && !this.table.softDelete) faults.add('softDelete', 'needs a column that marks rows');
     faults.throwIfAny();

@@ -77,7 +77,7 @@ const definition = z
     const fault = (path: (string | number)[], message: string): void =>
       context.addIssue({ code: 'custom', path, message });
     for (const [index, key] of primaryKey.entries()) {
-      const own = columns[key];
+      const own = Object.hasOwn(columns, key) ? columns[key] : undefined;
       if (!own) fault(['primaryKey', index], 'is not a column of the table');
       else if (own.nullable || !kinds[own.kind].ordered) fault(['primaryKey', index], 'cannot be a primary key');
     }

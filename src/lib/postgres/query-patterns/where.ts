@@ -1,6 +1,6 @@
 import { sql, type RawBuilder } from 'kysely';
 import { likeAnywhere } from './like-pattern.ts';
-import { columnNamed, type Faults } from './column-list.ts';
+import { columnNamed, fieldsOf, type Faults } from './column-list.ts';
 import type { Parameter } from './column-kinds.ts';
 import type { Column, Columns, InputOf, TableDefinition } from './table-definition.ts';
 
@@ -29,10 +29,11 @@ export type Where<C extends Columns> = {
     | undefined;
 };
 
-/** A condition in SQL, and what it says as JSON. */
+/** A condition in SQL. */
 export interface Condition {
   readonly sql: RawBuilder<boolean>;
-  readonly scope: readonly unknown[];
+  /** What it says as JSON. Only of a filter without faults, which is not nested too deep to be walked. */
+  scope(this: void): readonly unknown[];
 }
 
 const operators = { gt: sql`>`, gte: sql`>=`, lt: sql`<`, lte: sql`<=` } as const;
@@ -118,10 +119,10 @@ const notDeleted = ({ ref, kindName }: Column): RawBuilder<unknown> =>
  */
 export const readWhere = (
   table: TableDefinition<Columns>,
-  where: Readonly<Record<string, unknown>>,
+  where: unknown,
   { faults, withDeleted = false }: { readonly faults: Faults; readonly withDeleted?: boolean | undefined },
 ): Condition => {
-  const conditions = Object.entries(where).flatMap(([name, value]) => {
+  const conditions = fieldsOf(where, 'where', faults).flatMap(([name, value]) => {
     if (value === undefined) return [];
     const column = columnNamed(table, name, `where.${name}`, faults);
     return column ? conditionsOn(column, value, `where.${name}`, faults) : [];
@@ -129,6 +130,6 @@ export const readWhere = (
   if (table.softDelete && !withDeleted) conditions.push(notDeleted(table.softDelete));
   return {
     sql: conditions.length === 0 ? sql<boolean>`true` : sql<boolean>`${sql.join(conditions, sql` AND `)}`,
-    scope: [written(where), withDeleted],
+    scope: () => [written(where ?? {}), withDeleted],
   };
 };

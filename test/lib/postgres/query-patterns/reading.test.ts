@@ -156,6 +156,7 @@ test('checked lists of columns and filters serve in statements of an app’s own
 describe('what reaches no statement', () => {
   const evil = 'id"; DROP TABLE shop."Products$"; --';
   const given = (value: unknown): never => value as never;
+  const nested = (depth: number): unknown => Array.from({ length: depth }).reduce((inner) => [inner], 1);
 
   test.each<[string, () => Promise<unknown>, readonly string[]]>([
     ['columns', () => shop.products.paginate({ select: given(['id', evil]) }), ['select[1]']],
@@ -188,6 +189,28 @@ describe('what reaches no statement', () => {
         }),
       ['where.name', 'where.views', 'where.price', 'where.made_on', 'where.tags'],
     ],
+    [
+      'filters nested too deep',
+      () => shop.products.paginate({ where: { extra: { contains: nested(20_000) } } }),
+      ['where.extra.contains'],
+    ],
+    [
+      'things that are no filter',
+      () => shop.products.paginate({ where: given('x'), orderBy: given(['id']) }),
+      ['where', 'orderBy'],
+    ],
+    [
+      'things that are no list',
+      () => shop.products.paginate({ select: given('id'), pageSize: given({}) }),
+      ['pageSize', 'select'],
+    ],
+    [
+      'things that are no sum',
+      () => shop.products.aggregate({ groupBy: given(5), _sum: given(5), _count: true }),
+      ['groupBy', '_sum'],
+    ],
+    ['things that are no text', () => shop.products.search(given(null), { fields: given('name') }), ['text', 'fields']],
+    ['things that are no cursor', () => shop.products.paginateWithCursor({ cursor: given({}) }), ['cursor']],
   ])('%s that the table does not have are refused by name', async (_what, call, paths) => {
     await expect(call()).rejects.toMatchObject(faultsOf(paths));
   });
@@ -196,7 +219,12 @@ describe('what reaches no statement', () => {
     const table = { schema: evil, name: '', columns: { a: given('money'), b: 'text' }, primaryKey: ['c'] };
     expect(() => defineTable(given(table))).toThrow(expect.objectContaining(faultsOf(['schema', 'name', 'columns.a'])));
     expect(() =>
-      defineTable({ name: 'n', columns: { a: 'text', b: 'text' }, primaryKey: [given('c')], softDelete: 'b' }),
+      defineTable({
+        name: 'n',
+        columns: { a: 'text', b: 'text' },
+        primaryKey: [given('constructor')],
+        softDelete: 'b',
+      }),
     ).toThrow(expect.objectContaining(faultsOf(['primaryKey[0]', 'softDelete'])));
   });
 });

@@ -117,6 +117,21 @@ describe('updating', () => {
     expect(await stock()).toEqual([0]);
   });
 
+  test('of the same rows in opposite orders all succeed', async () => {
+    await make(200);
+    const updates = Array.from({ length: 200 }, (_, id) => ({
+      key: { id: id + 1 },
+      data: { revision: { increment: 1 } },
+    }));
+    const calls = Array.from({ length: 10 }, (_, call) =>
+      shop.products.bulkUpdate(call % 2 === 0 ? updates : updates.toReversed(), { batchSize: 10 }),
+    );
+    await Promise.all(calls);
+    expect(await shop.products.aggregate({ _min: { revision: true }, _max: { revision: true } })).toEqual([
+      { _min: { revision: 11 }, _max: { revision: 11 } },
+    ]);
+  });
+
   test('names every bad entry before anything is changed', async () => {
     await make(2);
     const updates = [
@@ -125,6 +140,8 @@ describe('updating', () => {
       { key: {}, data: {} },
       { key: { id: 2, name: 'x' }, data: { id: 3, name: { increment: 1 }, stock: { increment: 0.5 } } },
       { key: { id: 3 }, data: { stock: 1 }, expect: { colour: 1, tags: [] } },
+      null,
+      { key: { id: 4 }, data: 'x' },
     ];
     await expect(shop.products.bulkUpdate(given(updates))).rejects.toMatchObject({
       code: 'VALIDATION_ERROR',
@@ -138,11 +155,17 @@ describe('updating', () => {
           'updates[3].data.stock.increment',
           'updates[4].expect.colour',
           'updates[4].expect.tags',
+          'updates[5]',
+          'updates[5].key.id',
+          'updates[6].data',
+          'updates[6]',
           'updates[1]',
         ].map((path) => expect.objectContaining({ path })),
       },
     });
     expect(await stock()).toEqual([0, 1]);
+    await expect(shop.products.bulkCreate(given([null]))).rejects.toMatchObject({ code: 'VALIDATION_ERROR' });
+    await expect(shop.products.bulkDelete(given([null]))).rejects.toMatchObject({ code: 'VALIDATION_ERROR' });
   });
 });
 
