@@ -125,6 +125,14 @@ test('a batch makes, changes and deletes all or nothing', async () => {
       ],
     },
   });
+  const twice = await batch({ delete: [at(b), { ...at(b), entityId: b.entityId.toUpperCase() }] });
+  expect(twice.body.error.details).toEqual({
+    faults: [{ path: 'delete[1].entityId', message: 'is named twice', index: 1 }],
+  });
+  const malformed = await batch({ delete: [{ featureType: 'spindle', entityId: 'x' }] });
+  expect(malformed.body.error.details.faults).toEqual([
+    { path: 'delete[0].entityId', message: 'must be an id such as 01890a5d-ac96-774b-bcce-b302099a8057' },
+  ]);
   expect((await api.call('GET', `/v1/nodes/spindle?workspace=${ws}`)).body.items).toHaveLength(2);
   const done = await batch({
     create: [{ featureType: 'spindle', name: 'C' }],

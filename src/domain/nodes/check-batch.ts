@@ -89,8 +89,23 @@ export const checkDeletion = ({ featureType, entityId, expectedRevision }: NodeD
   return { featureType: feature.data, value: { id: entityId, expectedRevision } };
 };
 
-/** The faults of a list, each with its place: `[3].name`, or `update[3].name` in a list of that name. */
-export const faultsOfList = (list: readonly Checked<unknown>[], name = ''): readonly Fault[] => [
+const namedTwice = (named: readonly NodeDeletion[], name: string): readonly Fault[] => {
+  const keys = named.map(({ featureType, entityId }) => `${featureType} ${entityId.toLowerCase()}`);
+  return keys.flatMap((key, index) =>
+    keys.indexOf(key) < index ? [{ path: `${name}[${index}].entityId`, message: 'is named twice', index }] : [],
+  );
+};
+
+/**
+ * The faults of a list, each with its place: `[3].name`, or `update[3].name` in a list of that name. `named` are the
+ * entities that it changes or deletes.
+ */
+export const faultsOfList = (
+  list: readonly Checked<unknown>[],
+  name = '',
+  named: readonly NodeDeletion[] = [],
+): readonly Fault[] => [
+  ...namedTwice(named.slice(0, mostInBatch), name),
   ...(list.length > mostInBatch ? [{ path: name, message: `must have at most ${mostInBatch} nodes` }] : []),
   ...list.flatMap((checked, index) =>
     'faults' in checked

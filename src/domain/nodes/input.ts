@@ -14,7 +14,8 @@ const minutes = z.int({ error: 'must be a whole number of minutes' }).min(0).max
 const tags = z.array(lineOfText(100)).max(100, 'must have at most 100 entries');
 const text = storableText(10_000).nullable();
 const optionalLine = (length: number) => lineOfText(length).nullable();
-const id = z.guid({ error: 'must be an id' });
+/** In lower case, as Postgres writes it: two spellings of an id are one entity. */
+const id = z.guid({ error: 'must be an id' }).toLowerCase();
 
 /** The id of an element: unique in its entity, chosen by whoever makes it. */
 const elementId = lineOfText(255);

@@ -235,8 +235,8 @@ export class UnifiedNodeService {
     const doomed = (batch.delete ?? []).map(checkDeletion);
     const faults = [
       ...faultsOfList(create, 'create'),
-      ...faultsOfList(update, 'update'),
-      ...faultsOfList(doomed, 'delete'),
+      ...faultsOfList(update, 'update', batch.update),
+      ...faultsOfList(doomed, 'delete', batch.delete),
     ];
     if (faults.length > 0) throw validationError('the batch', faults);
     return this.#change('nodes.batch', context, async (db) => {

@@ -14,6 +14,7 @@ const nouns: Readonly<Record<string, string>> = {
 };
 
 const forms: Readonly<Record<string, string>> = {
+  guid: 'an id such as 01890a5d-ac96-774b-bcce-b302099a8057',
   uuid: 'a UUID such as 01890a5d-ac96-774b-bcce-b302099a8057',
   email: 'an email address',
   url: 'a URL',

@@ -97,6 +97,7 @@ describe('a link', () => {
     });
     await expect(link(from, from)).rejects.toMatchObject(fault('target'));
     await expect(link({ ...from, nodeId: 'a' }, { ...from, nodeId: 'a' })).rejects.toMatchObject(fault('target'));
+    await expect(link(from, { ...from, entityId: from.entityId.toUpperCase() })).rejects.toMatchObject(fault('target'));
     await expect(link(from, { ...to, entityId: from.entityId })).rejects.toMatchObject(fault('target'));
     await expect(link({ ...from, nodeId: 'z' }, to)).rejects.toMatchObject(fault('source'));
     await expect(link(from, elsewhere)).rejects.toMatchObject(fault('target'));
