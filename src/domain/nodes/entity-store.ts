@@ -27,6 +27,10 @@ const without = (column: string, condition: RawBuilder<unknown>): RawBuilder<unk
   sql`${sql.ref(column)} = (SELECT coalesce(jsonb_agg(item ORDER BY place) FILTER (WHERE NOT (${condition})), '[]')
     FROM jsonb_array_elements(${sql.ref(column)}) WITH ORDINALITY AS listed (item, place))`;
 
+/** Statements that change some of the same entities lock them in one order, whatever order they are named in. */
+const inOneOrder = <T extends EntityDeletion>(list: readonly T[]): readonly T[] =>
+  list.toSorted((a, b) => (a.id.toLowerCase() < b.id.toLowerCase() ? -1 : 1));
+
 /** The statements on the entities of one feature, each for any number of them. What is deleted is as if it were not there. */
 export class EntityStore<Entity, Row extends EntityRow> {
   readonly table: EntityTable<Entity, Row>;
@@ -101,7 +105,7 @@ export class EntityStore<Entity, Row extends EntityRow> {
   async update(workspaceId: string, updates: readonly EntityUpdate[]): Promise<readonly Entity[]> {
     this.#refuseTwice(updates);
     for (const { id } of updates) if (!isUuid(id) || !isUuid(workspaceId)) throw notFound(this.table.feature, id);
-    const given = updates.map(({ id, expectedRevision, patch }) => ({
+    const given = inOneOrder(updates).map(({ id, expectedRevision, patch }) => ({
       id,
       revision: expectedRevision,
       patch: columnsOf(this.table, patch),
@@ -131,7 +135,7 @@ export class EntityStore<Entity, Row extends EntityRow> {
   async delete(workspaceId: string, deletions: readonly EntityDeletion[], actor?: string): Promise<void> {
     this.#refuseTwice(deletions);
     for (const { id } of deletions) if (!isUuid(id) || !isUuid(workspaceId)) throw notFound(this.table.feature, id);
-    const given = deletions.map(({ id, expectedRevision }) => ({ id, revision: expectedRevision }));
+    const given = inOneOrder(deletions).map(({ id, expectedRevision }) => ({ id, revision: expectedRevision }));
     const { rows } =
       await sql<Row>`UPDATE ${this.#name} AS entity SET deleted_at = clock_timestamp(), deleted_by = ${actor ?? null}
       FROM jsonb_to_recordset(${JSON.stringify(given)}::jsonb) AS given (id uuid, revision integer)

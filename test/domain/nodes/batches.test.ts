@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import type { NodeInput } from '../../../src/domain/nodes/input.ts';
+import type { FeatureType } from '../../../src/domain/nodes/types.ts';
 import { useNodes } from './use-nodes.ts';
 
 const nodes = useNodes();
@@ -59,6 +60,22 @@ test.each([
   const back = { name: 'b', data, metadata, ...(made.featureType === 'knowledge-base' ? { position } : {}) };
   expect(await nodes.service.updateNode(nodes.here, made, back)).toMatchObject({ name: 'b', data, revision: 2 });
   expect(await nodes.service.updateNode(nodes.here, made, {})).toMatchObject({ revision: 2 });
+});
+
+const at = ({ featureType, entityId }: { featureType: FeatureType; entityId: string }) => ({ featureType, entityId });
+
+test('batches that change the same entities in opposite orders all succeed', async () => {
+  const inputs = Array.from({ length: 60 }, () => ({ featureType: 'spindle' as const, name: 'x' }));
+  const made = await nodes.service.batchCreateNodes(nodes.here, inputs);
+  const calls = Array.from({ length: 10 }, (_, call) =>
+    nodes.service.batchUpdateNodes(
+      nodes.here,
+      (call % 2 === 0 ? made : made.toReversed()).map((node) => ({ ...at(node), updates: { name: `name ${call}` } })),
+    ),
+  );
+  const answers = await Promise.all(calls);
+  expect(answers[1]?.map(({ entityId }) => entityId)).toEqual(made.map(({ entityId }) => entityId).toReversed());
+  await nodes.service.batchDeleteNodes(nodes.here, made.map(at));
 });
 
 describe('a batch with something wrong writes nothing:', () => {
