@@ -48,7 +48,7 @@ const upsert = `
 const nearest = `
   SELECT space.dimensions, found.* FROM treadle.vector_namespaces AS space
   LEFT JOIN LATERAL (
-    SELECT asked.place::integer AS place, stored.vector_id AS id, stored.metadata, near.score
+    SELECT asked.place::integer AS place, stored.vector_id AS id, stored.metadata, least(1, greatest(-1, near.score)) AS score
     FROM unnest($6::text[], $7::text[]) WITH ORDINALITY AS asked (vector, bits, place)
     CROSS JOIN LATERAL treadle.nearest_chunks($1, $3, $4, asked.vector::real[], asked.bits::bit varying, $8,
       exact => greatest(200, $8)) AS near

@@ -30,7 +30,8 @@ export type VectorScope = z.input<typeof vectorScope>;
 
 export const vectorInput = z.strictObject({
   id: vectorId,
-  vector: vector.readonly(),
+  // A typed array is refused first: readonly() would freeze it, which throws.
+  vector: z.custom<readonly number[]>(Array.isArray, 'must be a list of numbers').pipe(vector.readonly()),
   metadata: storableObject(metadataBytes).nullable().default(null),
 });
 export type VectorInput = z.input<typeof vectorInput>;

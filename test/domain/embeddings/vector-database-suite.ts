@@ -102,7 +102,15 @@ export const testVectorDatabase = (server: { readonly database: EmbeddingDatabas
   test('that are none, or of another length than the first, are refused by name and nothing is written', async () => {
     const insert = (vector: unknown, rest: object = {}) =>
       vectors().insertVector(here, given({ id: 'x', vector, ...rest }));
-    for (const wrong of [[], [0, 0], [1, Number.NaN], [Number.POSITIVE_INFINITY], 'x', Array(16_001).fill(1)]) {
+    for (const wrong of [
+      [],
+      [0, 0],
+      [1, Number.NaN],
+      [Number.POSITIVE_INFINITY],
+      'x',
+      new Float32Array([1, 2]),
+      Array(16_001).fill(1),
+    ]) {
       await expect(insert(wrong)).rejects.toMatchObject({
         code: 'VALIDATION_ERROR',
         details: { faults: [{ path: expect.stringMatching(/^vector/) }] },
@@ -111,7 +119,8 @@ export const testVectorDatabase = (server: { readonly database: EmbeddingDatabas
     await expect(insert([1], { id: '', metadata: 'x', colour: 1 })).rejects.toMatchObject(
       faults('id', 'metadata', 'colour'),
     );
-    await vectors().insertVector(here, { id: 'first', vector: [1, 2] });
+    await vectors().insertVector(here, { id: 'first', vector: [1, 1] });
+    expect((await vectors().searchVectors(here, [1, 1]))[0]?.similarity).toBeLessThanOrEqual(1);
     await expect(insert([1, 2, 3])).rejects.toMatchObject(faults('vector'));
     const search = (vector: unknown, limit?: number) => vectors().searchVectors(here, given(vector), limit);
     await expect(search([1, 2, 3])).rejects.toMatchObject(faults('vector'));
