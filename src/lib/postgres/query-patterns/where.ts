@@ -82,6 +82,8 @@ const comparing = (
 const conditionsOn = (column: Column, value: unknown, path: string, faults: Faults): RawBuilder<unknown>[] => {
   if (value === null) return [sql`${column.ref} IS NULL`];
   if (isComparison(value)) {
+    // Nobody means all rows by it.
+    if (Object.keys(value).length === 0) faults.add(path, 'names no comparison');
     return Object.entries(value).flatMap(([name, operand]) =>
       operand === undefined ? [] : (comparing(column, name, operand, { path: `${path}.${name}`, faults }) ?? []),
     );

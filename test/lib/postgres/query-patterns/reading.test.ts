@@ -165,6 +165,11 @@ describe('what reaches no statement', () => {
     ['orders of lists', () => shop.products.paginate({ orderBy: { tags: 'asc' } }), ['orderBy.tags']],
     ['filters', () => shop.products.paginate({ where: given({ not_named: 'x' }) }), ['where.not_named']],
     ['comparisons', () => shop.products.paginate({ where: given({ id: { [evil]: 1 } }) }), [`where.id.${evil}`]],
+    [
+      'empty comparisons',
+      () => shop.products.paginate({ where: given({ id: {}, stock: new Map() }) }),
+      ['where.id', 'where.stock'],
+    ],
     ['groups', () => shop.products.aggregate({ groupBy: given([evil]), _count: true }), ['groupBy[0]']],
     ['sums', () => shop.products.aggregate({ _sum: { name: true } }), ['_sum.name', '']],
     ['popular fields', () => shop.products.getPopular(given('__proto__')), ['field']],
