@@ -1,5 +1,6 @@
 import type { Queryable } from '../lib/postgres/queryable.ts';
-import type { ChangeBatch, ChangedEntity } from './change-batch.ts';
+import type { ChangedEntity } from '../lib/replication/watch.ts';
+import type { ChangeBatch } from './change-batch.ts';
 
 export interface BacklogChunk {
   readonly entities: readonly ChangedEntity[];

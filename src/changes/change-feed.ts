@@ -1,7 +1,7 @@
 import type { Lsn } from '../lib/replication/lsn.ts';
 import type { PgoutputMessage, Relation, Tuple } from '../lib/replication/pgoutput-message.ts';
-import type { ReadColumn, Watch } from './change-batch.ts';
-import type { OpenTransaction, SinkQueue } from './sink-queue.ts';
+import type { ReadColumn, Watch } from '../lib/replication/watch.ts';
+import type { CarriedRow, OpenTransaction, SinkQueue } from './sink-queue.ts';
 
 /** A sink's queue, and what goes into it. */
 export interface Subscriber {
@@ -14,12 +14,35 @@ interface Route {
   readonly watch: Watch;
 }
 
-const readerOf = ({ columns }: Relation, row: Tuple): ReadColumn => {
+const places = new WeakMap<Relation, ReadonlyMap<string, number>>();
+
+const placesIn = (relation: Relation): ReadonlyMap<string, number> => {
+  const known = places.get(relation);
+  if (known) return known;
+  const made = new Map(relation.columns.map(({ name }, place) => [name, place]));
+  places.set(relation, made);
+  return made;
+};
+
+const readerOf = (relation: Relation, row: Tuple): ReadColumn => {
+  const placeOf = placesIn(relation);
   return (name) => {
-    const value = row[columns.findIndex((column) => column.name === name)];
+    const value = row[placeOf.get(name) ?? -1];
     return typeof value === 'symbol' ? undefined : value;
   };
 };
+
+/** A row with all its values; undefined when the stream left one out. */
+const carriedOf = (read: ReadColumn, row: Tuple): CarriedRow | undefined => {
+  let bytes = 0;
+  for (const value of row) {
+    if (typeof value === 'symbol') return undefined;
+    bytes += 2 * (value?.length ?? 0);
+  }
+  return { row: read, bytes };
+};
+
+const deleted: CarriedRow = { row: null, bytes: 0 };
 
 /** Sorts the messages of the change stream into the queues of those who watch the tables. */
 export class ChangeFeed {
@@ -50,11 +73,12 @@ export class ChangeFeed {
         this.#row(message.relation, message.row);
         return;
       case 'update':
+        // The old identity first: where it is the same, the new row replaces it.
+        if (message.old) this.#gone(message.relation, message.old);
         this.#row(message.relation, message.row);
-        if (message.old) this.#row(message.relation, message.old);
         return;
       case 'delete':
-        this.#row(message.relation, message.old);
+        this.#gone(message.relation, message.old);
         return;
       case 'truncate':
         for (const relation of message.relations) this.#truncate(relation);
@@ -77,11 +101,18 @@ export class ChangeFeed {
   }
 
   #row(relation: Relation, row: Tuple): void {
-    const routes = this.#routesOf(relation);
-    if (routes.length === 0) return;
     const read = readerOf(relation, row);
-    for (const { queue, watch } of routes) {
-      for (const entity of watch.entitiesOf(read)) queue.add(entity, this.#open());
+    for (const { queue, watch } of this.#routesOf(relation)) {
+      const carried = watch.carriesRows ? carriedOf(read, row) : undefined;
+      for (const entity of watch.entitiesOf(read)) queue.add(entity, this.#open(), carried);
+    }
+  }
+
+  #gone(relation: Relation, old: Tuple): void {
+    const read = readerOf(relation, old);
+    for (const { queue, watch } of this.#routesOf(relation)) {
+      const carried = watch.carriesRows ? deleted : undefined;
+      for (const entity of watch.entitiesOf(read)) queue.add(entity, this.#open(), carried);
     }
   }
 

@@ -1,34 +1,52 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { codeOf } from '../lib/errors/classify.ts';
+import type { WatchedLoop } from '../lib/health/loop-watch.ts';
 import type { Log } from '../lib/log/create-log.ts';
 import type { Postgres } from '../lib/postgres/postgres.ts';
 import type { Lsn } from '../lib/replication/lsn.ts';
+import type { PgoutputMessage } from '../lib/replication/pgoutput-message.ts';
 import { ReplicationStream } from '../lib/replication/replication-stream.ts';
-import { createSlot, readSlot } from '../lib/replication/slot.ts';
+import { createSlot, dropSlot, readSlot } from '../lib/replication/slot.ts';
 import type { Sink } from './change-batch.ts';
+import { openEpoch } from './change-epoch.ts';
 import { ChangeFeed } from './change-feed.ts';
 import { endSilentReader } from './end-silent-reader.ts';
 import { SinkPositions } from './sink-positions.ts';
 import { SinkRunner, type SinkRunnerParts, type SinkState } from './sink-runner.ts';
+import {
+  checkServer,
+  ensurePublication,
+  StreamUnavailable,
+  type Publication,
+} from '../lib/replication/requirements.ts';
+import { ddlPrefix, StreamStatus } from './stream-status.ts';
 
 export interface ReplicatorParts {
   readonly postgres: Postgres;
   readonly log: Log;
   readonly sinks: readonly Sink[];
-  readonly slot?: string;
-  readonly publication?: string;
+  readonly slot: string;
+  readonly publications: readonly Publication[];
+  /** In the table of who streams. */
+  readonly processId?: string;
+  /** Turned once a second. */
+  readonly loop?: WatchedLoop;
   /** How often positions are stored and told to the server; 1 s by default. */
   readonly statusMs?: number;
+  /** How often a mark is sent through the stream, and its state written down; 5 s by default. */
+  readonly heartbeatMs?: number;
   /** After which another process that reads the slot and is not heard of is ended; 3 s by default. */
   readonly silenceMs?: number;
-  readonly limits?: Pick<SinkRunnerParts, 'maxWaiting' | 'patienceMs'>;
+  readonly limits?: Pick<SinkRunnerParts, 'maxWaiting' | 'maxWaitingBytes' | 'patienceMs'>;
 }
 
-export type ReplicatorState = 'starting' | 'waiting' | 'streaming' | 'stopped';
+/** `waiting`: another process streams. `unavailable`: the database lacks something that is needed. */
+export type ReplicatorState = 'starting' | 'waiting' | 'streaming' | 'unavailable' | 'stopped';
 
 export interface ReplicatorStatus {
-  /** `waiting`: another process streams. */
   readonly state: ReplicatorState;
+  /** Why it is unavailable, with the statement that helps. */
+  readonly problem: string | undefined;
   readonly sinks: readonly {
     readonly name: string;
     readonly state: SinkState;
@@ -50,7 +68,10 @@ const regulate = ({ stream, runners }: Course): void => {
 };
 
 const inUse = '55006';
+/** A publication that is missing, or was when a change was made: what it would have told is lost. */
+const missingPublication = new Set(['55000', '42704']);
 const longestBackoffMs = 5_000;
+const unavailablePauseMs = 10_000;
 const idleStoreMs = 30_000;
 
 /**
@@ -60,13 +81,15 @@ const idleStoreMs = 30_000;
  */
 export class Replicator {
   readonly #parts: ReplicatorParts;
-  readonly #slot: string;
-  readonly #publication: string;
   readonly #statusMs: number;
   readonly #positions: SinkPositions;
+  readonly #status: StreamStatus;
   readonly #closing = new AbortController();
   #state: ReplicatorState = 'starting';
+  #problem: string | undefined;
   #runners: readonly SinkRunner[] = [];
+  /** The slot has to be made anew, as it has skipped changes. */
+  #skipped = false;
   /** The end of the last transaction that was told. */
   #toldTo: Lsn = 0n;
   #storedAt = 0;
@@ -74,17 +97,22 @@ export class Replicator {
 
   constructor(parts: ReplicatorParts) {
     this.#parts = parts;
-    this.#slot = parts.slot ?? 'treadle';
-    this.#publication = parts.publication ?? 'treadle';
     this.#statusMs = parts.statusMs ?? 1_000;
     this.#positions = new SinkPositions(parts.postgres);
+    this.#status = new StreamStatus({ ...parts, processId: parts.processId ?? 'unknown' });
   }
 
   get status(): ReplicatorStatus {
     return {
       state: this.#state,
+      problem: this.#problem,
       sinks: this.#runners.map(({ name, state, queue, position }) => ({ name, state, waiting: queue.size, position })),
     };
+  }
+
+  /** From a commit to its arrival, as last measured here; undefined while nothing streams. */
+  get lagMs(): number | undefined {
+    return this.#state === 'streaming' ? this.#status.lagMs : undefined;
   }
 
   start(): void {
@@ -96,48 +124,81 @@ export class Replicator {
     this.#closing.abort();
     await this.#running;
     this.#state = 'stopped';
+    this.#parts.loop?.end();
   }
 
   async #run(): Promise<void> {
     const { signal } = this.#closing;
     for (let failures = 0; !signal.aborted;) {
-      let pauseMs = 1_000;
+      const startedAt = performance.now();
       try {
         await this.#follow(signal);
-        failures = 0;
       } catch (error) {
         if (signal.aborted) return;
-        if (codeOf(error) === inUse) {
-          this.#state = 'waiting';
-          await endSilentReader(this.#parts.postgres, this.#slot, this.#parts.silenceMs ?? 3_000).catch(() => false);
-        } else {
-          this.#state = 'starting';
-          pauseMs = Math.min(longestBackoffMs, 100 * 2 ** failures);
-          failures += 1;
-          this.#parts.log.warn({ event: 'changes.stream-failed', slot: this.#slot, err: error });
-        }
+        if (performance.now() - startedAt > longestBackoffMs) failures = 0;
+        const pauseMs = await this.#judge(error, failures);
+        failures += 1;
+        await this.#pause(pauseMs, signal);
       }
-      await delay(pauseMs, undefined, { signal }).catch(() => undefined);
+    }
+  }
+
+  /** What becomes of the replicator after this, and how long it waits first. */
+  async #judge(reason: unknown, failures: number): Promise<number> {
+    const { postgres, log, slot, silenceMs = 3_000 } = this.#parts;
+    const code = codeOf(reason);
+    if (code === inUse) {
+      this.#state = 'waiting';
+      this.#problem = undefined;
+      await endSilentReader(postgres, slot, silenceMs).catch(() => false);
+      return 1_000;
+    }
+    if (reason instanceof StreamUnavailable) {
+      if (this.#problem !== reason.message) log.error({ event: 'changes.unavailable', slot, problem: reason.message });
+      this.#state = 'unavailable';
+      this.#problem = reason.message;
+      await this.#status.tell(this.#state, reason.message, []).catch(() => undefined);
+      return unavailablePauseMs;
+    }
+    this.#state = 'starting';
+    if (code !== undefined && missingPublication.has(code)) this.#skipped = true;
+    log.warn({ event: 'changes.stream-failed', slot, err: reason });
+    return Math.min(longestBackoffMs, 100 * 2 ** failures);
+  }
+
+  async #pause(ms: number, signal: AbortSignal): Promise<void> {
+    for (let left = ms; left > 0 && !signal.aborted; left -= 1_000) {
+      this.#parts.loop?.beat();
+      await delay(Math.min(left, 1_000), undefined, { signal }).catch(() => undefined);
     }
   }
 
   /** Streams until something fails. */
   async #follow(signal: AbortSignal): Promise<void> {
-    const { log, sinks } = this.#parts;
+    const { postgres, log, slot, sinks } = this.#parts;
+    await checkServer(postgres, slot);
+    const unpublished = await this.#publish();
+    const epoch = await openEpoch(postgres);
     const slotPosition = await this.#openSlot();
     const known = await this.#positions.read();
-    const stale = sinks.filter(({ name }) => (known.get(name) ?? -1n) < slotPosition);
+    const stale = sinks.filter(
+      ({ name, watches }) =>
+        (known.get(name) ?? -1n) < slotPosition ||
+        watches.some(({ schema, table }) => unpublished.has(`${schema}.${table}`)),
+    );
     const failed = Promise.withResolvers<never>();
     failed.promise.catch(() => undefined);
     const course: Course = { stream: undefined, runners: [] };
     course.runners = sinks.map((sink) =>
-      this.#createRunner(sink, stale.includes(sink) ? slotPosition : (known.get(sink.name) ?? slotPosition), {
+      this.#createRunner(sink, {
+        epoch,
+        position: stale.includes(sink) ? slotPosition : (known.get(sink.name) ?? slotPosition),
         onProgress: () => regulate(course),
         onFailure: failed.reject,
       }),
     );
     const { runners } = course;
-    const stream = await this.#openStream(course);
+    const stream = await this.#openStream(course, failed.reject);
     course.stream = stream;
     this.#runners = runners;
     const ended = stream.ended.then((reason) => {
@@ -148,8 +209,10 @@ export class Replicator {
       await this.#startOver(stale, slotPosition, signal);
       for (const runner of runners) runner.start();
       this.#state = 'streaming';
-      log.info({ event: 'changes.streaming', slot: this.#slot });
-      await Promise.race([ended, failed.promise, this.#keepStoring(stream, runners, signal)]);
+      this.#problem = undefined;
+      this.#skipped = false;
+      log.info({ event: 'changes.streaming', slot, epoch });
+      await Promise.race([ended, failed.promise, this.#keep(stream, runners, signal)]);
     } finally {
       for (const runner of runners) await runner.close();
       await this.#store(stream, runners).catch((error: unknown) => {
@@ -159,12 +222,25 @@ export class Replicator {
     }
   }
 
-  #createRunner(sink: Sink, position: Lsn, handlers: Pick<SinkRunnerParts, 'onProgress' | 'onFailure'>): SinkRunner {
-    const { postgres: db, log, limits } = this.#parts;
-    return new SinkRunner({ ...limits, ...handlers, sink, db, log, position });
+  /** The tables that were in no publication until now, so that changes of theirs were not told. */
+  async #publish(): Promise<ReadonlySet<string>> {
+    const { postgres, publications, log } = this.#parts;
+    const added = [];
+    for (const publication of publications) added.push(...(await ensurePublication(postgres, publication)));
+    const names = added.map(({ schema, table }) => `${schema}.${table}`);
+    if (names.length > 0) log.warn({ event: 'changes.published', tables: names });
+    return new Set(names);
   }
 
-  #openStream(course: Course): Promise<ReplicationStream> {
+  #createRunner(
+    sink: Sink,
+    more: Pick<SinkRunnerParts, 'epoch' | 'position' | 'onProgress' | 'onFailure'>,
+  ): SinkRunner {
+    const { postgres: db, log, limits } = this.#parts;
+    return new SinkRunner({ ...limits, ...more, sink, db, log });
+  }
+
+  #openStream(course: Course, fail: (error: unknown) => void): Promise<ReplicationStream> {
     const feed = new ChangeFeed(course.runners.map(({ queue, watches }) => ({ queue, watches })));
     const hear = (): void => {
       for (const runner of course.runners) if (!runner.queue.isEmpty) runner.wake();
@@ -173,12 +249,13 @@ export class Replicator {
     return ReplicationStream.start({
       target: this.#parts.postgres.directUrl,
       applicationName: 'treadle:replicator',
-      slot: this.#slot,
-      publication: this.#publication,
+      slot: this.#parts.slot,
+      publications: this.#parts.publications.map(({ name }) => name),
       statusMs: this.#statusMs,
       onMessage: (message) => {
         feed.take(message);
         if (message.kind === 'commit') this.#toldTo = message.endLsn;
+        else if (message.kind === 'message') this.#hearMessage(message, fail);
         if (message.kind === 'commit' || course.runners.some((runner) => runner.isFull)) hear();
       },
       onIdle: (upTo) => {
@@ -188,21 +265,39 @@ export class Replicator {
     });
   }
 
+  #hearMessage(
+    { prefix, content }: Extract<PgoutputMessage, { kind: 'message' }>,
+    fail: (error: unknown) => void,
+  ): void {
+    this.#status.hear(prefix, content);
+    if (prefix !== ddlPrefix) return;
+    this.#parts.log.info({ event: 'changes.tables-changed', tables: content });
+    // A table that no longer is what a sink needs is told at once, and not by statements that fail later.
+    this.#publish().catch(fail);
+  }
+
   /** Where the slot stands; it is made where there is none. */
   async #openSlot(): Promise<Lsn> {
-    const { postgres } = this.#parts;
-    const found = await readSlot(postgres, this.#slot);
+    const { postgres, slot, log } = this.#parts;
+    let found = await readSlot(postgres, slot);
+    if (found && this.#skipped && found.activePid === null) {
+      log.warn({ event: 'changes.slot-renewed', slot, reason: 'a publication was missing' });
+      await dropSlot(postgres, slot);
+      found = undefined;
+    }
     if (found?.confirmedFlush != null && found.walStatus !== 'lost') return found.confirmedFlush;
     const client = await postgres.connectDirect('slot');
     try {
-      if (found) await client.query('SELECT pg_drop_replication_slot($1)', [this.#slot]);
-      await createSlot(client, this.#slot);
+      if (found) {
+        log.warn({ event: 'changes.slot-renewed', slot, reason: 'WAL that it needed is gone' });
+        await client.query('SELECT pg_drop_replication_slot($1)', [slot]);
+      }
+      await createSlot(client, slot);
     } finally {
       await client.end();
     }
-    const made = await readSlot(postgres, this.#slot);
-    if (made?.confirmedFlush == null)
-      throw new Error(`the replication slot ${this.#slot} was removed while it was made`);
+    const made = await readSlot(postgres, slot);
+    if (made?.confirmedFlush == null) throw new Error(`the replication slot ${slot} was removed while it was made`);
     return made.confirmedFlush;
   }
 
@@ -214,9 +309,17 @@ export class Replicator {
     }
   }
 
-  async #keepStoring(stream: ReplicationStream, runners: readonly SinkRunner[], signal: AbortSignal): Promise<void> {
-    for (;;) {
+  /** Stores positions, and sends a mark through the stream every so often. */
+  async #keep(stream: ReplicationStream, runners: readonly SinkRunner[], signal: AbortSignal): Promise<void> {
+    const { heartbeatMs = 5_000 } = this.#parts;
+    for (let markedAt = Number.NEGATIVE_INFINITY; ;) {
+      if (performance.now() - markedAt >= heartbeatMs) {
+        markedAt = performance.now();
+        this.#status.note(stream.received);
+        await this.#status.tell(this.#state, undefined, runners);
+      }
       await delay(this.#statusMs, undefined, { signal });
+      this.#parts.loop?.beat();
       await this.#store(stream, runners);
     }
   }

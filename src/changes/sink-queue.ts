@@ -1,5 +1,7 @@
+import { positionOfCommit, versionOf } from '../lib/replication/change-version.ts';
 import type { Lsn } from '../lib/replication/lsn.ts';
-import type { ChangeBatch, ChangedEntity } from './change-batch.ts';
+import type { ChangedEntity, ReadColumn } from '../lib/replication/watch.ts';
+import type { ChangeBatch, QueuedEntity } from './change-batch.ts';
 
 /** The transaction that changes are of. */
 export interface OpenTransaction {
@@ -12,22 +14,40 @@ export interface TakenBatch extends ChangeBatch {
   readonly completeTo: Lsn | undefined;
 }
 
-const nameOf = ({ kind, workspaceId, id }: ChangedEntity): string => JSON.stringify([kind, workspaceId, id]);
+/** A row that a sink is given as it is. */
+export interface CarriedRow {
+  /** Null: it was deleted. */
+  readonly row: ReadColumn | null;
+  readonly bytes: number;
+}
+
+const nameOf = ({ kind, workspaceId, id }: ChangedEntity): string => `${kind}\0${workspaceId}\0${id}`;
 
 /**
  * What a sink has yet to take, in the order of commits: an entity stands in it once. It may be taken in the middle of a
  * transaction, so that one of any size passes through a queue of bounded size.
  */
 export class SinkQueue {
-  #entities = new Map<string, ChangedEntity>();
+  readonly #epoch: number;
+  #entities = new Map<string, QueuedEntity>();
   #truncated = new Set<string>();
   #xids = new Set<number>();
-  #committedAt: Lsn = 0n;
+  #bytes = 0;
+  #position: Lsn = 0n;
   #completeTo: Lsn | undefined;
+
+  constructor(epoch: number) {
+    this.#epoch = epoch;
+  }
 
   /** How many entities are waiting. */
   get size(): number {
     return this.#entities.size;
+  }
+
+  /** About what the rows take that are carried along, those that were replaced by newer ones included. */
+  get bytes(): number {
+    return this.#bytes;
   }
 
   /** Nothing to take, not even a position. */
@@ -35,8 +55,15 @@ export class SinkQueue {
     return this.#entities.size === 0 && this.#truncated.size === 0 && this.#completeTo === undefined;
   }
 
-  add(entity: ChangedEntity, transaction: OpenTransaction): void {
-    this.#entities.set(nameOf(entity), entity);
+  add(entity: ChangedEntity, transaction: OpenTransaction, carried?: CarriedRow): void {
+    const name = nameOf(entity);
+    // The order of the map is the order of the last changes.
+    this.#entities.delete(name);
+    if (carried) {
+      const version = versionOf(this.#epoch, positionOfCommit(transaction.commitLsn));
+      this.#entities.set(name, { ...entity, image: { row: carried.row, version } });
+      this.#bytes += carried.bytes;
+    } else this.#entities.set(name, entity);
     this.#belong(transaction);
   }
 
@@ -58,18 +85,19 @@ export class SinkQueue {
       entities: [...this.#entities.values()],
       truncated: [...this.#truncated],
       xids: [...this.#xids],
-      committedAt: this.#committedAt,
+      position: this.#position,
       completeTo: this.#completeTo,
     };
     this.#entities = new Map();
     this.#truncated = new Set();
     this.#xids = new Set();
+    this.#bytes = 0;
     this.#completeTo = undefined;
     return taken;
   }
 
   #belong({ xid, commitLsn }: OpenTransaction): void {
     this.#xids.add(xid);
-    this.#committedAt = commitLsn;
+    this.#position = positionOfCommit(commitLsn);
   }
 }

@@ -1,9 +1,12 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Log } from '../lib/log/create-log.ts';
 import type { Queryable } from '../lib/postgres/queryable.ts';
+import { versionOf } from '../lib/replication/change-version.ts';
 import type { Lsn } from '../lib/replication/lsn.ts';
+import type { Watch } from '../lib/replication/watch.ts';
+import { serializeError } from '../lib/errors/classify.ts';
 import { awaitVisible } from './await-visible.ts';
-import type { ChangeBatch, Sink, Watch } from './change-batch.ts';
+import type { ChangeBatch, Sink } from './change-batch.ts';
 import { ChangeBacklog } from './change-backlog.ts';
 import { SinkQueue, type TakenBatch } from './sink-queue.ts';
 
@@ -13,12 +16,16 @@ export interface SinkRunnerParts {
   readonly log: Log;
   /** Up to where it has everything, from {@link SinkPositions}. */
   readonly position: Lsn;
+  /** Of the positions: see `versionOf`. */
+  readonly epoch: number;
   /** Called when it has come further, or has room again. */
   readonly onProgress: () => void;
   /** Called once when Postgres fails: the runner has ended, and the stream has to begin again where it was confirmed. */
   readonly onFailure: (error: unknown) => void;
   /** Of so many entities the queue is full; 20,000 by default. */
   readonly maxWaiting?: number;
+  /** Rows that take about so much fill it, too; 32 MiB by default. */
+  readonly maxWaitingBytes?: number;
   /** After which a sink that fails is left behind: what is for it goes to the backlog. 5 s by default. */
   readonly patienceMs?: number;
 }
@@ -34,17 +41,20 @@ const longestPauseMs = 5_000;
  * down in Postgres, so that the stream goes on without it, and taken from there once it works again.
  */
 export class SinkRunner {
-  readonly queue = new SinkQueue();
+  readonly queue: SinkQueue;
   readonly #parts: SinkRunnerParts;
   readonly #backlog: ChangeBacklog;
   readonly #maxWaiting: number;
+  readonly #maxWaitingBytes: number;
   readonly #patienceMs: number;
   readonly #closing = new AbortController();
   #position: Lsn;
-  /** Everything up to here is visible to whoever reads now. */
-  #visibleTo: Lsn = 0n;
+  /** Everything up to here is visible to whoever reads now: a position is stored only when it is. */
+  #visibleTo: Lsn;
   #state: SinkState = 'behind';
+  #wasLeftBehind = false;
   #failures = 0;
+  #lastError: string | undefined;
   #failingSince = 0;
   #retryAt = 0;
   #wake: () => void = () => undefined;
@@ -53,8 +63,11 @@ export class SinkRunner {
   constructor(parts: SinkRunnerParts) {
     this.#parts = parts;
     this.#backlog = new ChangeBacklog(parts.db, parts.sink.name);
+    this.queue = new SinkQueue(parts.epoch);
     this.#position = parts.position;
+    this.#visibleTo = parts.position;
     this.#maxWaiting = parts.maxWaiting ?? 20_000;
+    this.#maxWaitingBytes = parts.maxWaitingBytes ?? 32 * 1_048_576;
     this.#patienceMs = parts.patienceMs ?? 5_000;
   }
 
@@ -75,8 +88,13 @@ export class SinkRunner {
     return this.#position;
   }
 
+  /** Why it took nothing the last time; undefined when it did. */
+  get lastError(): string | undefined {
+    return this.#lastError;
+  }
+
   get isFull(): boolean {
-    return this.queue.size >= this.#maxWaiting;
+    return this.queue.size >= this.#maxWaiting || this.queue.bytes >= this.#maxWaitingBytes;
   }
 
   start(): void {
@@ -121,6 +139,7 @@ export class SinkRunner {
         await this.#backlog.add(batch);
         this.#reach(batch.completeTo);
         this.#state = 'behind';
+        this.#wasLeftBehind = true;
         this.#parts.log.warn({ event: 'changes.sink-left-behind', sink: this.name });
         return;
       }
@@ -144,25 +163,29 @@ export class SinkRunner {
     const chunk = await this.#backlog.next(chunkSize);
     if (chunk === undefined) {
       this.#state = 'following';
+      if (this.#wasLeftBehind) this.#recover();
       return;
     }
-    const taken = await this.#offer({ ...chunk, xids: [], committedAt: this.#visibleTo }, signal);
+    const taken = await this.#offer({ ...chunk, xids: [], position: this.#visibleTo }, signal);
     if (taken) await this.#backlog.remove(chunk);
   }
 
   /** From here on whoever reads sees what the batch tells of. */
-  async #see({ xids, committedAt }: TakenBatch, signal: AbortSignal): Promise<void> {
-    if (xids.length === 0) return;
-    await awaitVisible(this.#parts.db, xids, signal);
-    this.#visibleTo = committedAt;
+  async #see({ xids, position, completeTo }: TakenBatch, signal: AbortSignal): Promise<void> {
+    if (xids.length > 0) {
+      await awaitVisible(this.#parts.db, xids, signal);
+      this.#visibleTo = position;
+    }
+    if (completeTo !== undefined && completeTo > this.#visibleTo) this.#visibleTo = completeTo;
   }
 
   async #offer(batch: ChangeBatch, signal: AbortSignal): Promise<boolean> {
     if (batch.entities.length === 0 && batch.truncated.length === 0) return true;
     try {
-      await this.#parts.sink.apply(batch, signal);
+      await this.#parts.sink.apply({ ...batch, version: versionOf(this.#parts.epoch, batch.position) }, signal);
       if (this.#state === 'failing') this.#state = 'following';
       this.#failures = 0;
+      this.#lastError = undefined;
       this.#retryAt = 0;
       return true;
     } catch (error) {
@@ -171,9 +194,19 @@ export class SinkRunner {
       if (this.#state === 'following') this.#state = 'failing';
       this.#retryAt = performance.now() + Math.min(longestPauseMs, 100 * 2 ** this.#failures);
       this.#failures += 1;
+      this.#lastError = serializeError(error).message;
       this.#parts.log.warn({ event: 'changes.sink-failed', sink: this.name, failures: this.#failures, err: error });
       return false;
     }
+  }
+
+  #recover(): void {
+    this.#wasLeftBehind = false;
+    const { sink, log } = this.#parts;
+    log.info({ event: 'changes.sink-recovered', sink: this.name });
+    sink.recovered?.().catch((error: unknown) => {
+      log.warn({ event: 'changes.recovery-not-told', sink: this.name, err: error });
+    });
   }
 
   #reach(position: Lsn | undefined): void {

@@ -1,8 +1,9 @@
 import { afterEach, beforeAll, describe, expect, test } from 'vitest';
-import type { ChangeBatch, ChangedEntity, Sink, Watch } from '../../src/changes/change-batch.ts';
+import type { AppliedBatch, ChangeBatch, Sink } from '../../src/changes/change-batch.ts';
 import { Replicator, type ReplicatorParts } from '../../src/changes/replicator.ts';
 import { createLog } from '../../src/lib/log/create-log.ts';
 import { Postgres } from '../../src/lib/postgres/postgres.ts';
+import type { ChangedEntity, Watch } from '../../src/lib/replication/watch.ts';
 import { dropSlot } from '../../src/lib/replication/slot.ts';
 import { useDatabase } from '../services/database.ts';
 import { TcpProxy } from '../services/tcp-proxy.ts';
@@ -32,7 +33,7 @@ class Mirror implements Sink {
     this.name = name;
   }
 
-  async apply(batch: ChangeBatch): Promise<void> {
+  async apply(batch: AppliedBatch): Promise<void> {
     if (this.fails) throw new Error(`${this.name} is down`);
     this.batches.push(batch);
     if (batch.truncated.includes('item')) await this.#readAll();
@@ -66,7 +67,13 @@ const start = (sinks: readonly Sink[], more: Partial<ReplicatorParts> = {}): Rep
     log,
     sinks,
     slot,
-    publication: 'items',
+    publications: [
+      {
+        name: 'items',
+        tables: [{ schema: 'public', table: 'item', identity: ['workspace', 'id'], columns: ['value'] }],
+      },
+    ],
+    heartbeatMs: 200,
     statusMs: 50,
     silenceMs: 500,
     limits: { patienceMs: 200 },

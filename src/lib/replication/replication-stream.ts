@@ -21,7 +21,7 @@ export interface ReplicationStreamOptions {
   readonly target: string | ClientConfig;
   readonly applicationName: string;
   readonly slot: string;
-  readonly publication: string;
+  readonly publications: readonly string[];
   /** Called with each message, in the order of commits. What it throws ends the stream. */
   readonly onMessage: (message: PgoutputMessage) => void;
   /** Called when the server has nothing more up to this position, of which the last commit may lie far behind. */
@@ -116,7 +116,11 @@ export class ReplicationStream {
   static async start(options: ReplicationStreamOptions): Promise<ReplicationStream> {
     const { target } = options;
     const config = typeof target === 'string' ? { connectionString: target } : { ...target, password: target.password };
-    const client = await connectDirect({ ...config, replication: 'database' }, options.applicationName);
+    // Values come as text: in one form, whatever the server's settings are.
+    const client = await connectDirect(
+      { ...config, replication: 'database', options: '-c datestyle=ISO -c timezone=UTC -c extra_float_digits=1' },
+      options.applicationName,
+    );
     const stream = new ReplicationStream(options, client);
     await stream.#start();
     return stream;
@@ -161,9 +165,9 @@ export class ReplicationStream {
   }
 
   async #start(): Promise<void> {
-    const { slot, publication, statusMs = 1_000 } = this.#options;
+    const { slot, publications, statusMs = 1_000 } = this.#options;
     const { connection } = this.#client;
-    const names = quoteText(quoteName(publication));
+    const names = quoteText(publications.map(quoteName).join(','));
     const options = `proto_version '1', publication_names ${names}, messages 'true'`;
     const command = `START_REPLICATION SLOT ${quoteName(slot)} LOGICAL 0/0 (${options})`;
     const started = new Promise<void>((resolve) => {

@@ -111,3 +111,17 @@ export const dropSlot = async (db: Queryable, name: string): Promise<void> => {
     }
   }
 };
+
+const longestName = 63;
+
+/** The name of this database's slot: names are the server's, and several databases of one may have Treadle. */
+export const slotNameOf = async (db: Queryable): Promise<string> => {
+  const { rows } = await db.query<{ name: string; oid: number }>(
+    'SELECT datname::text AS name, oid::bigint AS oid FROM pg_database WHERE datname = current_database()',
+  );
+  const [row] = rows;
+  if (!row) throw new Error('the database is not in pg_database');
+  const end = `_${row.oid}`;
+  const cleaned = row.name.toLowerCase().replaceAll(/[^a-z0-9_]/g, '_');
+  return `${`treadle_${cleaned}`.slice(0, longestName - end.length)}${end}`;
+};

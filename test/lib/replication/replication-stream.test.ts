@@ -38,7 +38,7 @@ const start = async (
     target: database.url,
     applicationName: 'test',
     slot,
-    publication: 'watched',
+    publications: ['watched'],
     statusMs: 50,
     onMessage,
     ...more,
@@ -186,7 +186,7 @@ test('what the receiver throws ends the stream with it, and nothing is confirmed
 
 test.each([
   ['a slot that does not exist', { slot: 'none' }, '42704'],
-  ['a publication that does not exist', { publication: 'none' }, /55000|42704/],
+  ['a publication that does not exist', { publications: ['none'] }, /55000|42704/],
 ] as const)('%s is told at once', async (_, more, code) => {
   const tried = start(() => undefined, more).then(async (stream) => {
     // Postgres looks for the publication with the first change.
