@@ -5,8 +5,9 @@ const rooms: Readonly<Record<string, readonly string[]>> = {
   lib: [],
   domain: ['lib'],
   queues: ['lib'],
+  changes: ['lib', 'domain', 'queues', 'jobs'],
   jobs: ['lib', 'domain', 'queues'],
-  workers: ['lib', 'domain', 'queues', 'jobs'],
+  workers: ['lib', 'domain', 'queues', 'changes', 'jobs'],
   api: ['lib', 'domain', 'queues', 'jobs'],
   client: ['lib', 'queues'],
   cli: ['lib', 'domain', 'queues', 'jobs'],
@@ -14,7 +15,7 @@ const rooms: Readonly<Record<string, readonly string[]>> = {
 
 /** Libraries that may be imported only in the named folders. */
 const homes: Record<string, readonly string[]> = {
-  '@elastic/elasticsearch': ['src/lib/elasticsearch', 'src/domain/search/elasticsearch'],
+  '@elastic/elasticsearch': ['src/lib/elasticsearch', 'src/domain/search', 'src/domain/analytics'],
   bullmq: ['src/queues', 'src/workers/runtime'],
   'pg-boss': ['src/queues/maintenance'],
   croner: ['src/queues/schedules'],

@@ -16,15 +16,15 @@ export default defineConfig({
         test: {
           name: 'tests',
           include: ['test/**/*.test.ts'],
-          exclude: ['test/processes/**', 'test/domain/search/**'],
+          exclude: ['test/processes/**', 'test/domain/search/**', 'test/domain/analytics/**'],
         },
       },
       {
-        // Everything that is searched in Postgres and in Elasticsearch, which takes a while to start.
+        // Everything that is searched or counted in Postgres and in Elasticsearch, which takes a while to start.
         extends: true,
         test: {
           name: 'search',
-          include: ['test/domain/search/**/*.test.ts'],
+          include: ['test/domain/search/**/*.test.ts', 'test/domain/analytics/**/*.test.ts'],
           globalSetup: ['test/services/elasticsearch-setup.ts'],
         },
       },

@@ -26,23 +26,15 @@ export const connectTo = (address: ElasticsearchAddress = { url: elasticsearchUr
   return connectElasticsearch(address, new RemoteServices({ meter: new Meter(log), log, limits }));
 };
 
-export interface TestIndex {
+export interface TestElasticsearch {
   readonly elasticsearch: Elasticsearch;
-  readonly index: KnowledgeIndex;
   readonly prefix: string;
-  readonly model: IndexedModel;
 }
 
-/** A prefix of its own, whose indices are deleted after the describe block or file, and the index of a model under it. */
-export const useIndex = (database: TestDatabase, model: IndexedModel): TestIndex => {
+/** A connection, and a prefix of its own, whose indices are deleted after the describe block or file. */
+export const useElasticsearch = (): TestElasticsearch => {
   const elasticsearch = connectTo();
   const prefix = `test-${randomBytes(6).toString('hex')}-`;
-  // The database of a file is there from its first hook on.
-  const db: Queryable = { query: (text, values) => database.postgres.query(text, values) };
-  const index = new KnowledgeIndex({ elasticsearch, db, model, prefix });
-  beforeAll(async () => {
-    await index.initializeIndices();
-  });
   afterAll(async () => {
     // Servers delete nothing by pattern.
     const made = await elasticsearch.call((client, options) => client.indices.get({ index: `${prefix}*` }, options));
@@ -51,6 +43,23 @@ export const useIndex = (database: TestDatabase, model: IndexedModel): TestIndex
       await elasticsearch.call((client, options) => client.indices.delete({ index: names }, options));
     }
     await elasticsearch.close();
+  });
+  return { elasticsearch, prefix };
+};
+
+export interface TestIndex extends TestElasticsearch {
+  readonly index: KnowledgeIndex;
+  readonly model: IndexedModel;
+}
+
+/** The knowledge index of a model, under a prefix of its own. */
+export const useIndex = (database: TestDatabase, model: IndexedModel): TestIndex => {
+  const { elasticsearch, prefix } = useElasticsearch();
+  // The database of a file is there from its first hook on.
+  const db: Queryable = { query: (text, values) => database.postgres.query(text, values) };
+  const index = new KnowledgeIndex({ elasticsearch, db, model, prefix });
+  beforeAll(async () => {
+    await index.initializeIndices();
   });
   return { elasticsearch, index, prefix, model };
 };

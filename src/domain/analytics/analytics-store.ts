@@ -18,6 +18,6 @@ export interface AnalyticsStore {
   click(batch: readonly SearchClick[]): Promise<readonly SearchClick[]>;
   /** Of one workspace, and of no other. */
   trends(workspaceId: string, range: DayRange): Promise<SearchTrends>;
-  /** Reduces what is kept of days that are over to what trends show; answers how many rare queries it forgot. */
+  /** Reduces what is kept of days that are over to what trends show, or drops what is too old; answers how many rare queries it forgot. */
   closeDays(signal: AbortSignal): Promise<number>;
 }

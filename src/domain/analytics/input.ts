@@ -4,10 +4,13 @@ import { parseOrThrow } from '../../lib/errors/zod-faults.ts';
 import { addDays, dayAt, daysIn } from './days.ts';
 import type { DayRange } from './types.ts';
 
+/** Ids in upper case are the same ids. */
+const id = z.uuid().toLowerCase();
+
 export const searchClickInput = z.strictObject({
-  workspaceId: z.uuid(),
-  searchId: z.uuid(),
-  documentId: z.uuid(),
+  workspaceId: id,
+  searchId: id,
+  documentId: id,
   position: z.number().int().min(1).max(1_000_000),
 });
 export type SearchClickInput = z.input<typeof searchClickInput>;

@@ -3,6 +3,12 @@ import { Distribution } from '../../lib/telemetry/metric-values.ts';
 /** Each bucket is a tenth wider than the one before: 1 ms to 57 s. */
 const bounds = Array.from({ length: 116 }, (_, index) => 1.1 ** index);
 
+/** The buckets, for a store that counts by itself: each from its first time up to, but without, the next bucket's. */
+export const responseTimeRanges = Array.from({ length: bounds.length + 1 }, (_, bucket) => {
+  const [from, to] = [bounds[bucket - 1], bounds[bucket]];
+  return { ...(from === undefined ? {} : { from }), ...(to === undefined ? {} : { to }) };
+});
+
 /** Counts response times, in milliseconds, by bucket. */
 export const countResponseTimes = (timesMs: Iterable<number>): readonly number[] => {
   const distribution = new Distribution(bounds);

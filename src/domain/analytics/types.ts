@@ -24,6 +24,11 @@ export interface SearchRecord extends TrackedSearch {
   readonly timestamp: Date;
 }
 
+/** A search, and the day it belongs to in its workspace: `2026-11-01`. */
+export interface DatedSearch extends SearchRecord {
+  readonly day: string;
+}
+
 /** Somebody opened a document that a search had found. */
 export interface SearchClick {
   readonly workspaceId: string;

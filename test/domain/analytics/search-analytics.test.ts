@@ -1,101 +1,50 @@
-import { array, assert as check, integer, property } from 'fast-check';
-import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
-import { PostgresAnalytics } from '../../../src/domain/analytics/postgres/postgres-analytics.ts';
-import { addCounts, countResponseTimes, percentileOfCounts } from '../../../src/domain/analytics/response-times.ts';
-import { SearchAnalyticsService } from '../../../src/domain/analytics/search-analytics-service.ts';
-import type { TrackedSearch } from '../../../src/domain/analytics/types.ts';
-import { WorkspaceService } from '../../../src/domain/workspaces/service.ts';
-import type { Workspace } from '../../../src/domain/workspaces/types.ts';
-import { deleteSearchesBeyond } from '../../../src/jobs/maintenance/delete-searches-beyond.ts';
+import { describe, expect, test } from 'vitest';
 import { uuidV7 } from '../../../src/lib/ids/uuid-v7.ts';
-import { createLog } from '../../../src/lib/log/create-log.ts';
-import { Postgres } from '../../../src/lib/postgres/postgres.ts';
-import { Meter } from '../../../src/lib/telemetry/meter.ts';
 import { percentile } from '../../../src/lib/telemetry/percentile.ts';
 import { useDatabase } from '../../services/database.ts';
-import { TcpProxy } from '../../services/tcp-proxy.ts';
+import { clickOn, onEachStore, recordOf, searchOf, type AnalyticsWorld } from './analytics-world.ts';
 
 const database = useDatabase();
-const log = createLog({ level: 'silent' });
-const open: SearchAnalyticsService[] = [];
-let made = 0;
-afterEach(async () => {
-  for (const service of open.splice(0)) await service.close();
+const dayMs = 86_400_000;
+/** Wide enough for today in every time zone. */
+const aroundNow = () => ({
+  from: new Date(Date.now() - 3 * dayMs).toISOString(),
+  to: new Date(Date.now() + 3 * dayMs).toISOString(),
 });
 
-const workspace = (timeZone = 'UTC'): Promise<Workspace> => {
-  made += 1;
-  return new WorkspaceService({ postgres: database.postgres, log }).create({ name: `w${made}`, timeZone });
-};
-
-/** What one process has. */
-const start = ({ postgres = database.postgres, maxPending = 10_000, flushMs = 10 } = {}) => {
-  const meter = new Meter(log);
-  const store = new PostgresAnalytics(postgres);
-  const service = new SearchAnalyticsService({ store, meter, log, maxPending, flushMs });
-  open.push(service);
-  const counted = async (what: string, outcome: string): Promise<number> => {
-    const line = `treadle_search_records_total{what="${what}",outcome="${outcome}"} `;
-    const found = (await meter.expose()).split('\n').find((text) => text.startsWith(line));
-    return Number(found?.slice(line.length) ?? 0);
-  };
-  return { service, store, counted };
-};
-
-const searchOf = ({ id }: Workspace, more: Partial<TrackedSearch> = {}): TrackedSearch => ({
-  searchId: uuidV7(),
-  workspaceId: id,
-  userId: 'local',
-  query: 'looms',
-  mode: 'hybrid',
-  filters: {},
-  resultCount: 3,
-  responseTimeMs: 12,
-  backend: 'postgres',
-  degraded: false,
-  ...more,
-});
-
-const kept = async ({ id }: Workspace): Promise<number> =>
-  (await database.query('SELECT FROM treadle.searches WHERE workspace_id = $1', [id])).length;
-
-describe('searches', () => {
+const searches = (world: AnalyticsWorld) => {
   test('are kept as they were asked, once, whoever writes them again', async () => {
-    const ws = await workspace();
-    const { service, store } = start();
+    const ws = await world.workspace();
+    const { service, store } = world.start();
     const filters = {
       tags: ['weaving', ...Array.from({ length: 50 }, (_, n) => `t${n}`)],
       from: new Date('2026-01-01T00:00:00Z'),
     };
     const search = searchOf(ws, { query: '  Ｌoom \0 WEAVING ', filters, degraded: true, userId: 'user 7' });
+    const before = Date.now();
     service.trackSearchQuery(search);
     await service.flush();
-    const again = { ...search, query: 'Loom   WEAVING', normalizedQuery: 'loom weaving', timestamp: new Date() };
-    expect(await store.record([again, { ...again, searchId: uuidV7() }])).toEqual({ refused: 0 });
-    expect(
-      await database.query(
-        `SELECT query, normalized_query, mode, filters, user_id, result_count, response_time_ms, backend, degraded,
-           clicked_results, searched_at > now() - interval '1 minute' AS recent
-         FROM treadle.searches WHERE search_id = $1`,
-        [search.searchId],
-      ),
-    ).toEqual([
-      {
-        query: 'Ｌoom   WEAVING',
-        normalized_query: 'loom weaving',
-        mode: 'hybrid',
-        filters: { tags: filters.tags.slice(0, 20), from: '2026-01-01T00:00:00.000Z' },
-        user_id: 'user 7',
-        result_count: 3,
-        response_time_ms: 12,
-        backend: 'postgres',
-        degraded: true,
-        clicked_results: [],
-        recent: true,
-      },
-    ]);
-    const trends = await service.getSearchTrends(ws);
-    expect(trends).toMatchObject({
+    const kept = await world.store.find(search.searchId);
+    expect(kept).toEqual({
+      query: 'Ｌoom   WEAVING',
+      normalizedQuery: 'loom weaving',
+      mode: 'hybrid',
+      filters: { tags: filters.tags.slice(0, 20), from: '2026-01-01T00:00:00.000Z' },
+      userId: 'user 7',
+      resultCount: 3,
+      responseTimeMs: 12,
+      backend: 'postgres',
+      degraded: true,
+      timestamp: expect.any(Date),
+      clicks: [],
+    });
+    const at = kept?.timestamp ?? new Date(0);
+    expect(at.getTime()).toBeGreaterThanOrEqual(before);
+    const again = { ...search, query: 'other', normalizedQuery: 'loom weaving', timestamp: at };
+    const another = { ...again, searchId: uuidV7() };
+    expect(await store.record([again, another, again, another])).toEqual({ refused: 0 });
+    expect(await world.store.find(search.searchId)).toEqual(kept);
+    expect(await service.getSearchTrends(ws)).toMatchObject({
       searches: 2,
       degraded: 2,
       popularQueries: [{ query: 'loom weaving', searches: 2 }],
@@ -103,8 +52,8 @@ describe('searches', () => {
   });
 
   test('of many at once none is lost, from whichever process', async () => {
-    const [one, other] = [await workspace(), await workspace()];
-    const processes = [start(), start(), start()];
+    const [one, other] = [await world.workspace(), await world.workspace()];
+    const processes = [world.start(), world.start(), world.start()];
     for (let n = 0; n < 6_000; n += 1) {
       const ws = n % 3 === 0 ? other : one;
       const query = `query ${n % 20}`;
@@ -112,192 +61,212 @@ describe('searches', () => {
       if (n % 500 === 0) await new Promise(setImmediate);
     }
     await Promise.all(processes.map(({ service }) => service.flush()));
-    const { service, counted } = processes[0] ?? start();
+    const { service, counted } = processes[0] ?? world.start();
     expect(await counted('search', 'written')).toBe(2_000);
     const trends = await service.getSearchTrends(one);
     expect(trends).toMatchObject({ searches: 4_000, withoutResult: 2_000, clicks: 0, clickThroughRate: 0 });
     expect(trends.popularQueries).toHaveLength(10);
-    expect(new Set(trends.popularQueries.map(({ searches }) => searches))).toEqual(new Set([200]));
+    expect(new Set(trends.popularQueries.map(({ searches: count }) => count))).toEqual(new Set([200]));
     expect(trends.responseTime?.averageMs).toBeGreaterThan(45);
     expect((await service.getSearchTrends(other)).searches).toBe(2_000);
   });
 
   test('go on while the store is away: what fits waits for it, the rest is dropped and counted', async () => {
-    const ws = await workspace();
-    const proxy = new TcpProxy(database.url);
-    await proxy.open();
-    const { url } = proxy;
-    const postgres = new Postgres(
-      { url, directUrl: url, poolSize: 2, statementTimeoutMs: 5_000, applicationName: 'away' },
-      log,
-    );
-    const { service, counted } = start({ postgres, maxPending: 50 });
+    const ws = await world.workspace();
+    const { store, proxy, close } = await world.store.behindProxy();
+    const { service, counted } = world.start({ store, maxPending: 50, flushMs: 60_000 });
     try {
       await proxy.close();
       for (let n = 0; n < 80; n += 1) service.trackSearchQuery(searchOf(ws));
       await service.flush();
       expect(await counted('search', 'full')).toBe(30);
-      expect(await kept(ws)).toBe(0);
+      expect(await world.store.kept(ws)).toBe(0);
       await proxy.open();
       await service.flush();
-      expect(await kept(ws)).toBe(50);
+      expect(await world.store.kept(ws)).toBe(50);
       expect(await counted('search', 'written')).toBe(50);
       await proxy.close();
       service.trackSearchQuery(searchOf(ws));
       await service.close();
       expect(await counted('search', 'closed')).toBe(1);
     } finally {
-      await postgres.close();
+      await close();
       await proxy.close();
     }
   });
 
   test('are written by themselves, and what is left of them at the end', async () => {
-    const ws = await workspace();
-    start().service.trackSearchQuery(searchOf(ws));
-    await expect.poll(() => kept(ws), { timeout: 10_000 }).toBe(1);
-    const { service } = start({ flushMs: 60_000 });
+    const ws = await world.workspace();
+    world.start().service.trackSearchQuery(searchOf(ws));
+    await expect.poll(() => world.store.kept(ws), { timeout: 10_000 }).toBe(1);
+    const { service } = world.start({ flushMs: 60_000 });
     service.trackSearchQuery(searchOf(ws));
     await service.close();
-    expect(await kept(ws)).toBe(2);
+    expect(await world.store.kept(ws)).toBe(2);
   });
 
   test('that cannot be kept are no hindrance to others', async () => {
-    const [ws, gone] = [await workspace(), await workspace()];
-    await database.query('DELETE FROM treadle.workspaces WHERE id = $1', [gone.id]);
-    const { service, counted } = start();
+    const [ws, gone] = [await world.workspace(), await world.workspace()];
+    await world.deleteWorkspace(gone);
+    const { service, counted, store } = world.start();
     service.trackSearchQuery(searchOf(ws));
-    service.trackSearchQuery(searchOf(ws, { filters: { tags: ['a\0b'] } }));
+    service.trackSearchQuery(searchOf(ws, { resultCount: 2 ** 31 }));
     service.trackSearchQuery(searchOf(gone));
     service.trackSearchQuery(searchOf(ws, { query: 'x'.repeat(5_000) }));
     await service.flush();
-    expect(await kept(ws)).toBe(2);
+    expect(await world.store.kept(ws)).toBe(2);
     expect(await counted('search', 'refused')).toBe(2);
-  });
-});
-
-describe('clicks', () => {
-  const click = (ws: Workspace, { searchId }: TrackedSearch, documentId = uuidV7(), position = 1) => ({
-    workspaceId: ws.id,
-    searchId,
-    documentId,
-    position,
+    const faulty = [{ searchId: 'none' }, { workspaceId: 'none' }, { resultCount: -1 }, { responseTimeMs: -1 }];
+    const batch = faulty.map((fault) => recordOf(ws, fault));
+    expect(await store.record([recordOf(ws), ...batch, recordOf(ws)])).toEqual({ refused: 4 });
+    expect(await store.record([])).toEqual({ refused: 0 });
+    expect(await world.store.kept(ws)).toBe(4);
   });
 
+  test('of a deleted workspace are in no trends', async () => {
+    const [ws, other] = [await world.workspace(), await world.workspace()];
+    const { service } = world.start();
+    for (const workspace of [ws, other]) service.trackSearchQuery(searchOf(workspace));
+    expect((await service.getSearchTrends(ws)).searches).toBe(1);
+    await world.deleteWorkspace(ws);
+    expect(await service.getSearchTrends(ws)).toMatchObject({ searches: 0, responseTime: null, popularQueries: [] });
+    expect((await service.getSearchTrends(other)).searches).toBe(1);
+  });
+};
+
+const clicks = (world: AnalyticsWorld) => {
   test('count once a document, in the workspace of their search only, also when they come first', async () => {
-    const [ws, other] = [await workspace(), await workspace()];
-    const { service, counted } = start();
+    const [ws, other] = [await world.workspace(), await world.workspace()];
+    const { service, counted } = world.start();
     const [clicked, plain] = [searchOf(ws), searchOf(ws)];
     const document = uuidV7();
-    service.recordClick(click(ws, clicked, document, 2));
+    service.recordClick(clickOn(ws, clicked, { documentId: document, position: 2 }));
     await service.flush();
     service.trackSearchQuery(clicked);
     service.trackSearchQuery(plain);
-    service.recordClick(click(ws, clicked, document, 3));
-    service.recordClick(click(ws, clicked, uuidV7(), 1));
-    service.recordClick(click(other, plain));
-    service.recordClick(click(ws, searchOf(ws)));
+    service.recordClick(clickOn(ws, clicked, { documentId: document.toUpperCase(), position: 3 }));
+    service.recordClick(clickOn(ws, { searchId: clicked.searchId.toUpperCase() }));
+    service.recordClick(clickOn(other, plain));
+    service.recordClick(clickOn(ws, searchOf(ws)));
     await service.flush();
     const trends = await service.getSearchTrends(ws);
     expect(trends).toMatchObject({ searches: 2, clicks: 2, clickThroughRate: 0.5 });
     expect(trends.searchVolume.at(-1)).toMatchObject({ searches: 2, clicks: 2 });
     expect((await service.getSearchTrends(other)).clicks).toBe(0);
-    const [row] = await database.query<{ clicks: unknown }>(
-      'SELECT clicked_results AS clicks FROM treadle.searches WHERE search_id = $1',
-      [clicked.searchId],
-    );
-    expect(row?.clicks).toMatchObject([{ documentId: document, position: 2 }, { position: 1 }]);
+    const kept = await world.store.find(clicked.searchId);
+    expect(kept?.clicks).toMatchObject([{ documentId: document, position: 2 }, { position: 1 }]);
     await service.close();
     expect(await counted('click', 'closed')).toBe(2);
   });
 
   test('of one search are counted right when processes note them at the same time, and up to a hundred', async () => {
-    const ws = await workspace();
-    const processes = Array.from({ length: 4 }, () => start());
+    const ws = await world.workspace();
+    const processes = Array.from({ length: 4 }, () => world.start());
     const search = searchOf(ws);
     processes[0]?.service.trackSearchQuery(search);
     await processes[0]?.service.flush();
     const documents = Array.from({ length: 30 }, () => uuidV7());
-    for (const { service } of processes) for (const id of documents) service.recordClick(click(ws, search, id));
-    await Promise.all(processes.map(({ service }) => service.flush()));
-    const { service } = processes[0] ?? start();
-    expect(await service.getSearchTrends(ws)).toMatchObject({ clicks: 30, clickThroughRate: 1 });
-    for (let n = 0; n < 100; n += 1) service.recordClick(click(ws, search));
-    expect(await service.getSearchTrends(ws)).toMatchObject({ clicks: 100, clickThroughRate: 1 });
-  });
-});
-
-describe('what is kept', () => {
-  const queries = async ({ id }: Workspace): Promise<number> =>
-    (await database.query('SELECT FROM treadle.search_queries WHERE workspace_id = $1', [id])).length;
-
-  test('of queries are the frequent ones, however many others are made up', async () => {
-    const ws = await workspace();
-    const { service, store } = start();
-    const track = (query: string, resultCount: number) =>
-      service.trackSearchQuery(searchOf(ws, { query, resultCount }));
-    for (let n = 0; n < 5_000; n += 1) {
-      track(`made up ${n}`, n % 2);
-      if (n % 100 === 0) track('frequent', 5);
-      if (n % 200 === 0) track('missing', 0);
-      if (n % 1_000 === 0) await service.flush();
+    const own = processes.map(() => Array.from({ length: 5 }, () => uuidV7()));
+    for (const [place, { service }] of processes.entries()) {
+      for (const documentId of [...documents, ...(own[place] ?? [])])
+        service.recordClick(clickOn(ws, search, { documentId }));
     }
-    await service.flush();
-    expect(await queries(ws)).toBeLessThanOrEqual(2_000);
-    const look = async () => service.getSearchTrends(ws, { from: '2026-01-01', to: '2027-01-01' });
-    await database.query(`UPDATE treadle.search_queries SET day = '2026-06-01' WHERE workspace_id = $1`, [ws.id]);
-    await database.query(`UPDATE treadle.search_days SET day = '2026-06-01' WHERE workspace_id = $1`, [ws.id]);
-    const before = await look();
-    expect(before.popularQueries.slice(0, 2)).toEqual([
-      { query: 'frequent', searches: 50 },
-      { query: 'missing', searches: 25 },
+    await Promise.all(processes.map(({ service }) => service.flush()));
+    const { service } = processes[0] ?? world.start();
+    expect(await service.getSearchTrends(ws)).toMatchObject({ clicks: 50, clickThroughRate: 1 });
+    for (let n = 0; n < 100; n += 1) service.recordClick(clickOn(ws, search));
+    expect(await service.getSearchTrends(ws)).toMatchObject({ clicks: 100, clickThroughRate: 1 });
+    expect((await world.store.find(search.searchId))?.clicks).toHaveLength(100);
+  });
+
+  test('stay on a search that is written again, and are noted once when they are given again', async () => {
+    const ws = await world.workspace();
+    const { service, store } = world.start();
+    const search = recordOf(ws);
+    const batch = [clickOn(ws, search), clickOn(ws, search), clickOn(ws, recordOf(ws))].map((click) => ({
+      ...click,
+      clickedAt: new Date(),
+    }));
+    await store.record([search]);
+    expect(await store.click(batch)).toEqual([batch[2]]);
+    expect(await store.record([search])).toEqual({ refused: 0 });
+    expect((await world.store.find(search.searchId))?.clicks).toHaveLength(2);
+    expect(await store.click(batch)).toEqual([batch[2]]);
+    expect(await store.click([])).toEqual([]);
+    expect(await service.getSearchTrends(ws)).toMatchObject({ searches: 1, clicks: 2, clickThroughRate: 1 });
+  });
+};
+
+const trends = (world: AnalyticsWorld) => {
+  test('name the ten most frequent queries, and of equal ones the first', async () => {
+    const [ws, other] = [await world.workspace(), await world.workspace()];
+    const { store } = world.start();
+    const at = (daysAgo: number) => new Date(Date.now() - daysAgo * dayMs);
+    const batch = Array.from({ length: 15 }, (_, n) =>
+      // Over several months.
+      Array.from({ length: n + 1 }, (__, m) =>
+        recordOf(ws, { query: `Q ${n}`, resultCount: n % 3 === 0 ? 0 : m, timestamp: at(m * 8) }),
+      ),
+    ).flat();
+    const elsewhere = Array.from({ length: 40 }, () => recordOf(other, { query: 'of another', resultCount: 0 }));
+    await store.record([...batch, ...elsewhere, recordOf(ws, { query: 'q 14', timestamp: at(300) })]);
+    const { service } = world.start({ store });
+    const found = await service.getSearchTrends(ws, { from: at(200).toISOString(), to: at(-1).toISOString() });
+    expect(found.searches).toBe(120);
+    expect(found.popularQueries).toEqual(
+      Array.from({ length: 10 }, (_, n) => ({ query: `q ${14 - n}`, searches: 15 - n })),
+    );
+    expect(found.zeroResultQueries).toEqual([
+      ...[12, 9, 6, 3].map((n) => ({ query: `q ${n}`, searches: n + 1 })),
+      ...[0, 1, 10, 11, 13, 14].map((n) => ({ query: `q ${n}`, searches: 1 })),
     ]);
-    expect(before.zeroResultQueries[0]).toEqual({ query: 'missing', searches: 25 });
-    expect(await store.closeDays(AbortSignal.timeout(10_000))).toBeGreaterThan(0);
-    expect(await queries(ws)).toBeLessThanOrEqual(200);
-    const after = await look();
-    expect(after.searches).toBe(5_075);
-    expect(after.popularQueries.slice(0, 2)).toEqual(before.popularQueries.slice(0, 2));
-    expect(after.zeroResultQueries[0]).toEqual({ query: 'missing', searches: 25 });
-    expect(await store.closeDays(AbortSignal.timeout(10_000))).toBe(0);
+    expect(found.withoutResult).toBe(45);
+    expect(found.searchVolume.filter(({ searches: count }) => count > 0)).toHaveLength(15);
+    expect(found.searchVolume).toHaveLength(202);
   });
 
-  test('of searches are the latest, where a workspace has more than it may', async () => {
-    const [ws, other] = [await workspace(), await workspace()];
-    const { service } = start();
-    for (let n = 0; n < 30; n += 1) service.trackSearchQuery(searchOf(n % 3 === 0 ? other : ws, { query: `q${n}` }));
-    await service.flush();
-    await database.query(
-      `UPDATE treadle.searches SET searched_at = now() - make_interval(mins => 60 - substr(query, 2)::integer)
-       WHERE workspace_id = $1`,
-      [ws.id],
-    );
-    expect(await deleteSearchesBeyond(database.postgres, 15, AbortSignal.timeout(10_000))).toBeGreaterThanOrEqual(5);
-    expect(await kept(ws)).toBe(15);
-    const rows = await database.query<{ query: string }>(
-      'SELECT query FROM treadle.searches WHERE workspace_id = $1 ORDER BY searched_at LIMIT 1',
-      [ws.id],
-    );
-    expect(rows).toEqual([{ query: 'q8' }]);
-    expect(await kept(other)).toBe(10);
-    expect((await service.getSearchTrends(ws)).searches).toBe(20);
+  test('name a query that is among the most frequent of no month, and is of all', async () => {
+    const ws = await world.workspace();
+    const { service, store } = world.start();
+    const months = [70, 35].map((daysAgo) => new Date(Date.now() - daysAgo * dayMs));
+    const once = (query: string, timestamp: Date, resultCount = 1) => recordOf(ws, { query, timestamp, resultCount });
+    for (const timestamp of months) {
+      const often = Array.from({ length: 3 * 60 }, (_, n) =>
+        once(`of ${timestamp.getTime()}: ${n % 60}`, timestamp, 0),
+      );
+      await store.record([...often, once('steady', timestamp, 0), once('steady', timestamp, 0)]);
+    }
+    const found = await service.getSearchTrends(ws, { from: new Date(Date.now() - 90 * dayMs).toISOString() });
+    expect(found.popularQueries[0]).toEqual({ query: 'steady', searches: 4 });
+    expect(found.zeroResultQueries[0]).toEqual({ query: 'steady', searches: 4 });
   });
-});
 
-describe('the range of trends', () => {
-  let service: SearchAnalyticsService;
-  let kiritimati: Workspace;
-  beforeAll(async () => {
-    kiritimati = await workspace('Pacific/Kiritimati');
+  test('have the average response time, and a 95th percentile within a tenth of the true one', async () => {
+    const { service, store } = world.start();
+    for (const count of [1, 2, 20, 31, 100]) {
+      const ws = await world.workspace();
+      // From 1 ms to nearly a minute, the long ones rare.
+      const timesMs = Array.from({ length: count }, (_, n) => Math.ceil(1.115 ** ((n * 37) % 101)));
+      await store.record(timesMs.map((responseTimeMs) => recordOf(ws, { responseTimeMs })));
+      const { responseTime } = await service.getSearchTrends(ws);
+      expect(responseTime?.averageMs).toBe(Math.round(timesMs.reduce((sum, timeMs) => sum + timeMs, 0) / count));
+      const exact = percentile(timesMs, 0.95);
+      // In whole milliseconds.
+      expect(responseTime?.p95Ms).toBeGreaterThanOrEqual(Math.floor(exact / 1.101));
+      expect(responseTime?.p95Ms).toBeLessThanOrEqual(Math.ceil(exact * 1.101));
+    }
+    const ws = await world.workspace();
+    await store.record([recordOf(ws, { responseTimeMs: 0 })]);
+    expect((await service.getSearchTrends(ws)).responseTime).toMatchObject({ averageMs: 0 });
   });
-  afterAll(() => service.close());
-  const daysOf = async (range: { from?: string; to?: string }): Promise<readonly string[]> => {
-    ({ service } = start());
-    const { searchVolume } = await service.getSearchTrends(kiritimati, range);
-    return searchVolume.map(({ day }) => day);
-  };
 
-  test('goes by days of the workspace', async () => {
+  test('go by days of the workspace', async () => {
+    const kiritimati = await world.workspace('Pacific/Kiritimati');
+    const { service } = world.start();
+    const daysOf = async (range: { from?: string; to?: string }): Promise<readonly string[]> => {
+      const { searchVolume } = await service.getSearchTrends(kiritimati, range);
+      return searchVolume.map(({ day }) => day);
+    };
     expect(await daysOf({ from: '2026-02-27', to: '2026-03-02' })).toEqual(['2026-02-27', '2026-02-28', '2026-03-01']);
     // Fourteen hours ahead.
     expect(await daysOf({ from: '2026-02-27T09:59:59Z', to: '2026-02-28T10:00:00Z' })).toEqual([
@@ -312,31 +281,29 @@ describe('the range of trends', () => {
     expect(await daysOf({})).toHaveLength(30);
   });
 
-  test('counts a search on the day that it was in the workspace', async () => {
-    const { service: tracking } = start();
+  test('count a search on the day that it was in the workspace, whatever its time zone is later', async () => {
+    const { service } = world.start();
     // Where it is another day than in UTC now.
     const timeZone = new Date().getUTCHours() < 12 ? 'Etc/GMT+12' : 'Pacific/Kiritimati';
-    const elsewhere = await workspace(timeZone);
-    tracking.trackSearchQuery(searchOf(elsewhere));
-    const { searchVolume, searches } = await tracking.getSearchTrends(elsewhere, {
-      from: new Date(Date.now() - 3 * 86_400_000).toISOString(),
-      to: new Date(Date.now() + 3 * 86_400_000).toISOString(),
-    });
+    const elsewhere = await world.workspace(timeZone);
     const today = new Intl.DateTimeFormat('en-CA', { timeZone }).format(new Date());
-    expect(searches).toBe(1);
-    expect(searchVolume.find((day) => day.searches === 1)?.day).toBe(today);
+    service.trackSearchQuery(searchOf(elsewhere));
+    await service.flush();
+    await database.query(`UPDATE treadle.workspaces SET time_zone = 'UTC' WHERE id = $1`, [elsewhere.id]);
+    const found = await service.getSearchTrends({ ...elsewhere, timeZone: 'UTC' }, aroundNow());
+    expect(found.searches).toBe(1);
+    expect(found.searchVolume.find((day) => day.searches === 1)?.day).toBe(today);
   });
-});
+};
 
-test('percentiles of counted response times are within a tenth of those of the times themselves', () => {
-  const times = array(integer({ min: 1, max: 40_000 }), { minLength: 1, maxLength: 200 });
-  check(
-    property(times, times, (one, other) => {
-      const counts = addCounts([countResponseTimes(one), countResponseTimes(other)]);
-      const exact = percentile([...one, ...other], 0.95);
-      const found = percentileOfCounts(counts, 0.95);
-      expect(found / exact).toBeGreaterThan(1 / 1.101);
-      expect(found / exact).toBeLessThan(1.101);
-    }),
-  );
+onEachStore(database, (world) => {
+  describe('searches', () => {
+    searches(world);
+  });
+  describe('clicks', () => {
+    clicks(world);
+  });
+  describe('trends', () => {
+    trends(world);
+  });
 });

@@ -1,10 +1,5 @@
 import { countResponseTimes } from '../response-times.ts';
-import type { SearchRecord } from '../types.ts';
-
-/** A search, and the day it belongs to in its workspace. */
-export interface DatedSearch extends SearchRecord {
-  readonly day: string;
-}
+import type { DatedSearch, SearchRecord } from '../types.ts';
 
 const groupsOf = (
   searches: readonly DatedSearch[],

@@ -1,14 +1,6 @@
 import type { Queryable } from '../../../lib/postgres/queryable.ts';
+import { newResults, type ClickedResult } from '../clicked-results.ts';
 import type { SearchClick } from '../types.ts';
-
-/** Of one search; further ones are taken for noise. */
-const mostClicks = 100;
-
-interface ClickedResult {
-  readonly documentId: string;
-  readonly position: number;
-  readonly clickedAt: Date | string;
-}
 
 interface SearchRow {
   readonly searchId: string;
@@ -31,18 +23,6 @@ const addClicks = `UPDATE treadle.search_days AS d
   FROM jsonb_to_recordset($1::jsonb) AS added (workspace_id uuid, day date, clicks integer, clicked_searches integer)
   WHERE d.workspace_id = added.workspace_id AND d.day = added.day`;
 
-const newResults = ({ clickedResults }: SearchRow, clicks: readonly SearchClick[]): readonly ClickedResult[] => {
-  const seen = new Set(clickedResults.map(({ documentId }) => documentId));
-  const added: ClickedResult[] = [];
-  const inOrder = clicks.toSorted((a, b) => a.clickedAt.getTime() - b.clickedAt.getTime());
-  for (const { documentId, position, clickedAt } of inOrder) {
-    if (seen.has(documentId) || seen.size >= mostClicks) continue;
-    seen.add(documentId);
-    added.push({ documentId, position, clickedAt });
-  }
-  return added;
-};
-
 const keyOf = ({ searchId, workspaceId }: Pick<SearchClick, 'searchId' | 'workspaceId'>): string =>
   `${workspaceId} ${searchId}`;
 
@@ -55,7 +35,7 @@ export const noteClicks = async (tx: Queryable, batch: readonly SearchClick[]): 
   const noted = rows
     .map((row) => {
       const results = newResults(
-        row,
+        row.clickedResults,
         batch.filter((click) => keyOf(click) === keyOf(row)),
       );
       return { row, results };

@@ -3,8 +3,8 @@ import { loadSql } from '../../../lib/postgres/load-sql.ts';
 import type { Postgres } from '../../../lib/postgres/postgres.ts';
 import type { Queryable } from '../../../lib/postgres/queryable.ts';
 import type { AnalyticsStore } from '../analytics-store.ts';
-import type { DayRange, SearchClick, SearchRecord, SearchTrends } from '../types.ts';
-import { countByDay, countByQuery, type DatedSearch } from './count-batch.ts';
+import type { DatedSearch, DayRange, SearchClick, SearchRecord, SearchTrends } from '../types.ts';
+import { countByDay, countByQuery } from './count-batch.ts';
 import { noteClicks } from './note-clicks.ts';
 import { readTrends } from './read-trends.ts';
 
@@ -113,15 +113,18 @@ export class PostgresAnalytics implements AnalyticsStore {
         const days = new Map(rows.map(({ searchId, day }) => [searchId, day]));
         const added = batch.flatMap((search): DatedSearch[] => {
           const day = days.get(search.searchId);
+          // A batch may have a search twice.
+          days.delete(search.searchId);
           return day === undefined ? [] : [{ ...search, day }];
         });
         if (added.length > 0) await this.#count(tx, added);
         if (added.length === batch.length) return batch.length;
-        const { rows: known } = await tx.query<{ count: number }>(
-          'SELECT count(*) AS count FROM treadle.searches WHERE search_id = ANY ($1::uuid[])',
+        const { rows: known } = await tx.query<{ id: string }>(
+          'SELECT search_id::text AS id FROM treadle.searches WHERE search_id = ANY ($1::uuid[])',
           [batch.map(({ searchId }) => searchId)],
         );
-        return known[0]?.count ?? 0;
+        const kept = new Set(known.map(({ id }) => id));
+        return batch.filter(({ searchId }) => kept.has(searchId.toLowerCase())).length;
       },
       { name: 'analytics.record', timeoutMs: writeTimeoutMs },
     );

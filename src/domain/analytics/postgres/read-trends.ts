@@ -1,5 +1,5 @@
 import type { Queryable } from '../../../lib/postgres/queryable.ts';
-import { addDays, daysIn } from '../days.ts';
+import { everyDay } from '../every-day.ts';
 import { addCounts, percentileOfCounts } from '../response-times.ts';
 import type { DayRange, QueryCount, SearchTrends } from '../types.ts';
 
@@ -24,15 +24,6 @@ const readQueries = (counted: 'searches' | 'without_results'): string =>
   `SELECT query, sum(${counted}) AS searches FROM treadle.search_queries
    WHERE workspace_id = $1 AND day BETWEEN $2 AND $3 AND ${counted} > 0
    GROUP BY query ORDER BY 2 DESC, query LIMIT ${mostQueries}`;
-
-const daysOf = (rows: readonly DayRow[], { firstDay, lastDay }: DayRange): SearchTrends['searchVolume'] => {
-  const byDay = new Map(rows.map((row) => [row.day, row]));
-  return Array.from({ length: daysIn(firstDay, lastDay) }, (_, index) => {
-    const day = addDays(firstDay, index);
-    const { searches = 0, withoutResult = 0, clicks = 0 } = byDay.get(day) ?? {};
-    return { day, searches, withoutResult, clicks };
-  });
-};
 
 /** See {@link AnalyticsStore.trends}. */
 export const readTrends = async (db: Queryable, workspaceId: string, range: DayRange): Promise<SearchTrends> => {
@@ -61,6 +52,6 @@ export const readTrends = async (db: Queryable, workspaceId: string, range: DayR
           },
     popularQueries: popular.rows,
     zeroResultQueries: fruitless.rows,
-    searchVolume: daysOf(days.rows, range),
+    searchVolume: everyDay(days.rows, range),
   };
 };
