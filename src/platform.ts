@@ -16,6 +16,8 @@ import { createLimitStore, type LimitStore } from './queues/limits/limit-store.t
 import { checkSchema, migrateAll } from './queues/migrations/migrate-all.ts';
 import { createScheduleStore } from './queues/schedules/schedule-store.ts';
 import type { Config } from './lib/config/load-config.ts';
+import type { AnalyticsStore } from './domain/analytics/analytics-store.ts';
+import { ElasticsearchAnalytics } from './domain/analytics/elasticsearch/elasticsearch-analytics.ts';
 import { PostgresAnalytics } from './domain/analytics/postgres/postgres-analytics.ts';
 import { SearchAnalyticsService } from './domain/analytics/search-analytics-service.ts';
 import type { SagaDefinition } from './domain/sagas/define-saga.ts';
@@ -27,8 +29,10 @@ import { TagService } from './domain/knowledge/tag-service.ts';
 import { createEmbedder } from './domain/embeddings/create-embedder.ts';
 import { VectorDatabase } from './domain/embeddings/vector-database.ts';
 import { EmbeddingService } from './domain/embeddings/embedding-service.ts';
-import { PostgresSearch } from './domain/search/postgres/postgres-search.ts';
-import { SearchService } from './domain/search/search-service.ts';
+import { createSearch, type Searching } from './domain/search/create-search.ts';
+import type { DocumentKey } from './domain/search/indexes/index-source.ts';
+import { syncDocument } from './jobs/search/contract.ts';
+import { importModule } from './queues/app-jobs/import-module.ts';
 import { RoleService } from './domain/users/role-service.ts';
 import { UserService } from './domain/users/service.ts';
 import { DatabaseHealthCheck } from './domain/health/database-health-check.ts';
@@ -60,7 +64,7 @@ import { createShowJob } from './queues/payloads/show-job.ts';
 import type { DeadLetters, Enqueuer, JobStore, QueueAdmin, ScheduleStore } from './queues/ports.ts';
 
 /** What a process of Treadle works with; built once by `createPlatform`, passed down as an argument. */
-export interface Platform {
+export interface Platform extends Searching {
   readonly config: Config;
   readonly log: Log;
   readonly postgres: Postgres;
@@ -81,7 +85,8 @@ export interface Platform {
   rotateEncryption(signal: AbortSignal): Promise<Rotated>;
   readonly workspaces: WorkspaceService;
   readonly embeddings: EmbeddingService;
-  readonly search: SearchService;
+  /** Accepts a job for each document that Elasticsearch has refused, which tries again. */
+  readonly keepRefused: (index: string, keys: readonly DocumentKey[]) => Promise<void>;
   readonly searchAnalytics: SearchAnalyticsService;
   readonly users: UserService;
   readonly roles: RoleService;
@@ -128,8 +133,14 @@ interface DomainParts {
   readonly log: Log;
 }
 
-const createDomain = ({ postgres, config, remote, meter, log }: DomainParts) => {
+const createDomain = async ({ postgres, config, remote, meter, log }: DomainParts) => {
   const embeddings = new EmbeddingService(postgres, createEmbedder(config, remote), log);
+  const searching = await createSearch({ config, postgres, remote, embeddings, log, importModule });
+  const searchAnalytics = new SearchAnalyticsService({
+    store: createAnalyticsStore(postgres, searching, config),
+    meter,
+    log,
+  });
   const vectors = new VectorDatabase(postgres, log);
   return {
     workspaces: new WorkspaceService({ postgres, log }),
@@ -145,10 +156,30 @@ const createDomain = ({ postgres, config, remote, meter, log }: DomainParts) => 
     nodeVectors: new NodeVectors(vectors),
     vectors,
     embeddings,
-    search: new SearchService({ postgres, backend: new PostgresSearch(postgres.reader), embedder: embeddings, log }),
-    searchAnalytics: new SearchAnalyticsService({ store: new PostgresAnalytics(postgres), meter, log }),
+    ...searching,
+    searchAnalytics,
+    closeDomain: async () => {
+      await searchAnalytics.close();
+      await embeddings.close();
+      await searching.elasticsearch?.close();
+    },
   };
 };
+
+/** Searches are kept where they are answered. */
+const createAnalyticsStore = (
+  postgres: Postgres,
+  { elasticsearch }: Searching,
+  { retention, elasticsearch: settings }: Config,
+): AnalyticsStore =>
+  elasticsearch
+    ? new ElasticsearchAnalytics({
+        elasticsearch,
+        postgres,
+        prefix: settings?.prefix ?? '',
+        retentionMs: retention.searchesMs,
+      })
+    : new PostgresAnalytics(postgres);
 
 /** A saga and its job are written in one transaction. */
 const createSagas = (
@@ -222,6 +253,13 @@ const createRemoteServices = (postgres: Postgres, { redis }: Config, meter: Mete
   return new RemoteServices({ meter, log, limits: new RateLimits({ redis: address, postgres, log }) });
 };
 
+const keepRefusedWith =
+  (enqueuer: Enqueuer): Platform['keepRefused'] =>
+  async (index, keys) => {
+    const payloads = keys.map(({ workspaceId, id }) => ({ index, workspaceId, id }));
+    if (payloads.length > 0) await enqueuer.enqueueMany(syncDocument, payloads);
+  };
+
 /**
  * Builds what a process needs, once. Brings the schema up to date where `config.migrate` is `auto`, and tells the
  * database which jobs there are.
@@ -253,7 +291,7 @@ export const createPlatform = async (
   const meter = createMeter(postgres, jobs.queues, log);
   const jobMetrics = new JobMetrics(meter, registry);
   const remote = createRemoteServices(postgres, config, meter, log);
-  const domain = createDomain({ postgres, config, remote, meter, log });
+  const { closeDomain, ...domain } = await createDomain({ postgres, config, remote, meter, log });
   const enqueuer = observeEnqueuer(jobs.enqueuer, jobMetrics);
   return {
     config,
@@ -268,6 +306,7 @@ export const createPlatform = async (
     ...jobs,
     enqueuer,
     ...domain,
+    keepRefused: keepRefusedWith(enqueuer),
     sagas: createSagas(postgres, enqueuer, parts, app),
     loops,
     meter,
@@ -275,8 +314,7 @@ export const createPlatform = async (
     reconciler: () => openReconciler({ postgres, transports, jobs: jobs.jobs, log }),
     close: async () => {
       domain.databaseHealth.stopContinuousCheck();
-      await domain.searchAnalytics.close();
-      await domain.embeddings.close();
+      await closeDomain();
       await remote.close();
       await announcements.close();
       await jobs.payloads.close();

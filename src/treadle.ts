@@ -1,5 +1,6 @@
 // What `import … from 'treadle'` gives: everything that modules of contracts and handlers need.
 export * from './domain/sagas/define-saga.ts';
+export * from './domain/search/define-index.ts';
 export * from './lib/errors/app-error.ts';
 export type * from './lib/errors/catalogue.ts';
 export {

@@ -101,6 +101,24 @@ const checkJobs = (config: Config): Promise<InstallationCheck> =>
     );
   });
 
+/** That Elasticsearch answers, and that the database has what keeps its indexes true. */
+const checkSearch = async (config: Config, log: Log): Promise<readonly InstallationCheck[]> => {
+  const { elasticsearch } = config;
+  const server = attempt('ELASTICSEARCH_URL', async () => {
+    if (!elasticsearch) return absent('Postgres answers searches');
+    const { probeElasticsearch } = await import('../lib/elasticsearch/probe-elasticsearch.ts');
+    return ok(`connected, version ${await probeElasticsearch(elasticsearch, quietly(log))}`);
+  });
+  const url = config.database.directUrl ?? config.database.url;
+  if (!elasticsearch || url === undefined) return [await server];
+  const stream = attempt('change stream', async () => {
+    const { checkStream } = await import('../lib/replication/check-stream.ts');
+    await checkStream(url);
+    return ok('possible');
+  });
+  return Promise.all([server, stream]);
+};
+
 /** Loads the app's jobs, connects to every server the configuration names, and changes nothing. Answers what was found, failures included. */
 export const checkInstallation = async (config: Config, log: Log): Promise<readonly InstallationCheck[]> => {
   const { url } = config.database;
@@ -108,6 +126,7 @@ export const checkInstallation = async (config: Config, log: Log): Promise<reado
   return [
     ...(url === undefined ? await checkEmbedded(config.dataDir) : await checkConfigured(config, url)),
     await checkJobs(config),
+    ...(await checkSearch(config, log)),
     await checkQueueRedis(config, log),
     ...(cacheUrl === undefined || cacheUrl === config.redis.url ? [] : [await checkCacheRedis(config, cacheUrl, log)]),
     {

@@ -1,5 +1,6 @@
 import type { Platform } from '../platform.ts';
 import type { QueueSummary } from '../queues/ports.ts';
+import { whyNotCurrent } from '../domain/search/index-currency.ts';
 import { silentAfterSeconds } from '../queues/relay/worker-count.ts';
 
 interface RunningProcess {
@@ -16,6 +17,8 @@ export interface Health {
   readonly postgres: { readonly version: string; readonly responseMs: number };
   readonly processes: readonly RunningProcess[];
   readonly queues: readonly QueueSummary[];
+  /** Of Elasticsearch, with why each is not searched; null: it is. */
+  readonly indexes: readonly { readonly name: string; readonly notCurrent: string | null }[];
 }
 
 interface ProcessRow extends Record<string, unknown> {
@@ -42,7 +45,7 @@ const reasonsOf = (processes: readonly RunningProcess[], queues: readonly QueueS
 };
 
 /** Looks at the database, the processes and the queues. @throws AppError when the database does not answer. */
-export const examineHealth = async ({ postgres, queues }: Platform): Promise<Health> => {
+export const examineHealth = async ({ postgres, queues, indexes }: Platform): Promise<Health> => {
   const startedAt = performance.now();
   const { rows: server } = await postgres.query<{ version: string }>(
     `SELECT current_setting('server_version') AS version`,
@@ -60,12 +63,22 @@ export const examineHealth = async ({ postgres, queues }: Platform): Promise<Hea
     silentMs: Math.max(0, silent_ms),
   }));
   const summaries = await queues.list();
-  const reasons = reasonsOf(processes, summaries);
+  const found: { readonly name: string; readonly notCurrent: string | null }[] = [];
+  for (const index of indexes.all()) {
+    found.push({ name: index.name, notCurrent: (await whyNotCurrent(index)) ?? null });
+  }
+  const reasons = [
+    ...reasonsOf(processes, summaries),
+    ...found.flatMap(({ name, notCurrent }) =>
+      notCurrent === null ? [] : [`the index ${name} is not searched: ${notCurrent}`],
+    ),
+  ];
   return {
     status: reasons.length === 0 ? 'healthy' : 'degraded',
     reasons,
     postgres: { version: server[0]?.version ?? 'unknown', responseMs },
     processes,
     queues: summaries,
+    indexes: found,
   };
 };

@@ -13,11 +13,13 @@ import { addKeys } from './commands/keys.ts';
 import { addMigrate } from './commands/migrate.ts';
 import { addNodes } from './commands/nodes.ts';
 import { addQueues } from './commands/queues.ts';
+import { addRebuild } from './commands/rebuild.ts';
 import { addSagas } from './commands/sagas.ts';
 import { addSchedules } from './commands/schedules.ts';
 import { addSearch } from './commands/search.ts';
 import { addSeed } from './commands/seed.ts';
 import { addStart } from './commands/start.ts';
+import { addVerify } from './commands/verify.ts';
 
 const manifest = z.object({ description: z.string(), version: z.string() });
 
@@ -70,7 +72,7 @@ export const createProgram = (run: RunCommand, serve: RunServer, json: boolean):
   program.commandsGroup('Set up:');
   for (const add of [addCheck, addMigrate, addSeed, addKeys]) add(program, run, serve);
   program.commandsGroup('Documents:');
-  for (const add of [addImport, addSearch, addNodes]) add(program, run, serve);
+  for (const add of [addImport, addSearch, addRebuild, addVerify, addNodes]) add(program, run, serve);
   program.commandsGroup('Jobs:');
   for (const add of [addEnqueue, addJobs, addDeadLetters, addSchedules, addSagas, addQueues]) add(program, run, serve);
   program.commandsGroup('Look after it:');

@@ -1,13 +1,25 @@
 import type { JobContract } from '../queues/define-job.ts';
 import type { JobHandler } from '../queues/handle.ts';
-import { backfillEmbeddings, embedDocument } from './embeddings/contract.ts';
-import { migrate, prune, reconcile, redrive, rotateEncryption, seed } from './maintenance/contract.ts';
+import { backfillEmbeddings, embedDocument, embedRow } from './embeddings/contract.ts';
+import {
+  backfillIndexJob,
+  migrate,
+  prune,
+  rebuildIndexJob,
+  reconcile,
+  redrive,
+  repairIndexJob,
+  rotateEncryption,
+  seed,
+  verifyIndexJob,
+} from './maintenance/contract.ts';
 import { runSaga } from './sagas/contract.ts';
-import { flushAnalytics } from './search/contract.ts';
+import { flushAnalytics, reindexWorkspace, syncDocument } from './search/contract.ts';
 
 /** The contracts of the jobs that Treadle brings. */
 export const builtInContracts: readonly JobContract[] = [
   embedDocument,
+  embedRow,
   backfillEmbeddings,
   prune,
   seed,
@@ -17,16 +29,24 @@ export const builtInContracts: readonly JobContract[] = [
   runSaga,
   migrate,
   flushAnalytics,
+  syncDocument,
+  reindexWorkspace,
+  rebuildIndexJob,
+  backfillIndexJob,
+  verifyIndexJob,
+  repairIndexJob,
 ];
 
 /** Their handlers, loaded by workers only. */
 export const loadBuiltInHandlers = async (): Promise<readonly JobHandler[]> => {
   const embeddings = await import('./embeddings/handler.ts');
   const maintenance = await import('./maintenance/handler.ts');
+  const indexes = await import('./maintenance/index-handlers.ts');
   const sagas = await import('./sagas/handler.ts');
   const search = await import('./search/handler.ts');
   return [
     embeddings.embedDocumentHandler,
+    embeddings.embedRowHandler,
     embeddings.backfillEmbeddingsHandler,
     maintenance.pruneHandler,
     maintenance.seedHandler,
@@ -36,5 +56,11 @@ export const loadBuiltInHandlers = async (): Promise<readonly JobHandler[]> => {
     sagas.runSagaHandler,
     maintenance.migrateHandler,
     search.flushAnalyticsHandler,
+    search.syncDocumentHandler,
+    search.reindexWorkspaceHandler,
+    indexes.rebuildIndexHandler,
+    indexes.backfillIndexHandler,
+    indexes.verifyIndexHandler,
+    indexes.repairIndexHandler,
   ];
 };

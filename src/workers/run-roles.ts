@@ -28,6 +28,10 @@ const start: Readonly<Record<Role, (platform: Platform) => Promise<RunningRole &
     const { startScheduler } = await import('./scheduler.ts');
     return startScheduler(platform, { schedules: [...builtInSchedules, ...platform.app.schedules] });
   },
+  replicator: async (platform) => {
+    const { startReplicator } = await import('./replicator.ts');
+    return startReplicator(platform);
+  },
   api: async (platform) => {
     const { startApi } = await import('./api.ts');
     return startApi(platform);
@@ -73,7 +77,9 @@ export const runRoles = async (config: Config, log: Log, options: RunRolesOption
     );
     let url: string | undefined;
     // The API last: whoever can reach it can rely on the rest.
-    for (const role of (['worker', 'scheduler', 'api'] as const).filter((name) => options.roles.includes(name))) {
+    for (const role of (['worker', 'scheduler', 'replicator', 'api'] as const).filter((name) =>
+      options.roles.includes(name),
+    )) {
       const running = await shutdown.start(
         role,
         () => start[role](platform),

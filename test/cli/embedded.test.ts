@@ -44,7 +44,7 @@ describe('without DATABASE_URL', () => {
     const health = await treadle('health', '--json');
     expect(JSON.parse(health.stdout)).toMatchObject({
       status: 'healthy',
-      processes: [{ roles: ['api', 'worker', 'scheduler'] }],
+      processes: [{ roles: ['api', 'worker', 'scheduler', 'replicator'] }],
     });
 
     const folder = await writeFiles({ 'ports.md': '# Ports\nThe harbour master opens the gate at dawn.' });

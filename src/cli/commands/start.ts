@@ -2,12 +2,12 @@ import { Argument } from 'commander';
 import type { Role } from '../../lib/config/load-config.ts';
 import type { AddCommand } from '../add-command.ts';
 
-const roles: readonly Role[] = ['api', 'worker', 'scheduler'];
+const roles: readonly Role[] = ['api', 'worker', 'scheduler', 'replicator'];
 
 export const addStart: AddCommand = (program, _run, serve) => {
   program
     .command('start')
-    .description('run roles in this process, beside others: api, worker, scheduler')
+    .description('run roles in this process, beside others: api, worker, scheduler, replicator')
     .addArgument(new Argument('<role...>', 'the roles to run').choices(roles))
     .addHelpText(
       'after',

@@ -24,6 +24,8 @@ interface HashedChunk extends ChunkPlace {
 /** Chunks may be deleted by others between asking what is stored and storing: then it is asked once more. */
 const storeAttempts = 3;
 const queriesRemembered = 500;
+/** Vectors of an app's own rows are reached through their index alone. */
+const noWorkspace = '00000000-0000-0000-0000-000000000000';
 
 /** Keeps the embeddings of documents true, and searches them. */
 export class EmbeddingService {
@@ -61,7 +63,33 @@ export class EmbeddingService {
    */
   async refresh(document: EmbeddableDocument, { signal }: EmbedOptions = {}): Promise<RefreshResult> {
     const entity = { workspaceId: document.workspaceId, entityType: 'knowledge', entityId: document.id };
-    const chunks = chunkDocument(document).map(({ index, start, end, text }): HashedChunk => ({
+    return this.#refresh(entity, document.version, chunkDocument(document), signal);
+  }
+
+  /**
+   * As {@link refresh}, of a text of an app's own, whose rows nobody holds meanwhile; `version` grows with its changes.
+   * @throws as {@link refresh}.
+   */
+  refreshEntity(
+    {
+      entityType,
+      entityId,
+      text,
+      version,
+    }: { readonly entityType: string; readonly entityId: string; readonly text: string; readonly version: number },
+    { signal }: EmbedOptions = {},
+  ): Promise<RefreshResult> {
+    const chunks = chunkDocument({ title: '', excerpt: '', content: text });
+    return this.#refresh({ workspaceId: noWorkspace, entityType, entityId }, version, chunks, signal);
+  }
+
+  async #refresh(
+    entity: EntityKey,
+    version: number,
+    pieces: ReturnType<typeof chunkDocument>,
+    signal: AbortSignal | undefined,
+  ): Promise<RefreshResult> {
+    const chunks = pieces.map(({ index, start, end, text }): HashedChunk => ({
       index,
       start,
       end,
@@ -71,7 +99,7 @@ export class EmbeddingService {
     await this.#prepareModel();
     for (let attempt = 1; attempt <= storeAttempts; attempt += 1) {
       const { fresh, embedded } = await this.#embedMissing(entity, chunks, signal);
-      if (await this.#store(entity, document.version, chunks, fresh)) {
+      if (await this.#store(entity, version, chunks, fresh)) {
         return { chunks: chunks.length, embedded, reused: chunks.length - embedded };
       }
     }
@@ -109,6 +137,11 @@ export class EmbeddingService {
   /** Removes the embeddings of a document, of every model. Deleting the document does so by itself. */
   async remove(documentId: string): Promise<void> {
     await this.#repository.remove(this.#database, { entityType: 'knowledge', entityId: documentId });
+  }
+
+  /** As {@link remove}, of a text of an app's own. */
+  async removeEntity(entity: { readonly entityType: string; readonly entityId: string }): Promise<void> {
+    await this.#repository.remove(this.#database, entity);
   }
 
   /** Up to `limit` documents after `after`, by id, whose embeddings of {@link model} are missing or of an older version. */

@@ -22,6 +22,8 @@ export interface SearchServiceOptions {
   readonly backend: SearchBackend;
   /** Answers while `backend` can't: Postgres, where that one is Elasticsearch. */
   readonly fallback?: SearchBackend | undefined;
+  /** Whether `backend` shows the documents as they are; while it does not, the fallback answers. */
+  readonly isCurrent?: (() => Promise<boolean>) | undefined;
   readonly embedder: QueryEmbedder;
   readonly log: Log;
   /** How long a search waits for its vector before it does without; 5 s by default. */
@@ -38,14 +40,16 @@ export class SearchService {
   readonly #postgres: Queryable;
   readonly #backend: SearchBackend;
   readonly #fallback: SearchBackend | undefined;
+  readonly #isCurrent: () => Promise<boolean>;
   readonly #embedder: QueryEmbedder;
   readonly #log: Log;
   readonly #embedTimeoutMs: number;
 
-  constructor({ postgres, backend, fallback, embedder, log, embedTimeoutMs = 5_000 }: SearchServiceOptions) {
+  constructor({ postgres, backend, fallback, isCurrent, embedder, log, embedTimeoutMs = 5_000 }: SearchServiceOptions) {
     this.#postgres = postgres;
     this.#backend = backend;
     this.#fallback = fallback;
+    this.#isCurrent = isCurrent ?? (() => Promise.resolve(true));
     this.#embedder = embedder;
     this.#log = log;
     this.#embedTimeoutMs = embedTimeoutMs;
@@ -62,11 +66,12 @@ export class SearchService {
     const startedAt = performance.now();
     const request = parseOrThrow(searchRequestSchema, input, 'the search');
     const key = await cursorKeyOf(this.#postgres);
-    const from = readCursor(key, request, this.#backend.name);
+    const first = await this.#choose();
+    const from = readCursor(key, request, first.name);
     const { rankedBy, degraded } = await this.#rank(request, from?.ranking);
     const { workspaceId, filters, sort, limit, offset } = request;
     const query: BackendQuery = { workspaceId, rankedBy, filters, sort, limit, offset, after: from?.position };
-    const [{ total, hits, facets, next }, backend] = await this.#orFallback(async (asked) => {
+    const [{ total, hits, facets, next }, backend] = await this.#orFallback(first, async (asked) => {
       // A position is one of the backend that it was made by.
       readCursor(key, request, asked.name);
       return [await asked.search(query), asked] as const;
@@ -91,16 +96,21 @@ export class SearchService {
    */
   async suggest(workspaceId: string, q: string): Promise<Suggestions> {
     const request = parseOrThrow(suggestRequestSchema, { workspaceId, q }, 'the suggestion');
-    return this.#orFallback((backend) => backend.suggest(request.workspaceId, request.q));
+    const first = await this.#choose();
+    return this.#orFallback(first, (backend) => backend.suggest(request.workspaceId, request.q));
+  }
+
+  async #choose(): Promise<SearchBackend> {
+    return this.#fallback && !(await this.#isCurrent()) ? this.#fallback : this.#backend;
   }
 
   /** A fault of the request would be one for any backend. */
-  async #orFallback<T>(ask: (backend: SearchBackend) => Promise<T>): Promise<T> {
+  async #orFallback<T>(first: SearchBackend, ask: (backend: SearchBackend) => Promise<T>): Promise<T> {
     try {
-      return await ask(this.#backend);
+      return await ask(first);
     } catch (error) {
-      if (!this.#fallback || isOfTheRequest(error)) throw error;
-      this.#log.warn({ event: 'search.backend-failed', backend: this.#backend.name, err: error });
+      if (!this.#fallback || first === this.#fallback || isOfTheRequest(error)) throw error;
+      this.#log.warn({ event: 'search.backend-failed', backend: first.name, err: error });
       return ask(this.#fallback);
     }
   }

@@ -21,6 +21,22 @@ export const embedDocument = defineJob({
   deduplicateBy: ['documentId'],
 });
 
+/** Makes the embeddings of a row of an app's own table those of its present texts, or removes those of a row that is gone. */
+export const embedRow = defineJob({
+  name: 'embeddings.embed-row',
+  queue: 'embeddings',
+  payload: z.strictObject({ index: z.string(), workspaceId: z.string(), id: z.string() }),
+  result: z.object({
+    chunks: z.number().int().min(0),
+    embedded: z.number().int().min(0),
+    reused: z.number().int().min(0),
+  }),
+  attempts: 8,
+  backoff: { type: 'exponential', delayMs: 1_000, maxDelayMs: 300_000, jitter: 0.5 },
+  timeoutMs: 60_000,
+  deduplicateBy: ['index', 'id'],
+});
+
 /** Enqueues an embedding job for every document, of one workspace or of all, that the present model's embeddings lack. */
 export const backfillEmbeddings = defineJob({
   name: 'embeddings.backfill',

@@ -2,7 +2,8 @@ import { AppError } from '../../lib/errors/app-error.ts';
 import { retryAfterMsOf } from '../../lib/errors/retry-after.ts';
 import { handle } from '../../queues/handle.ts';
 import { completed, OutcomeError, rateLimited } from '../../queues/outcome.ts';
-import { backfillEmbeddings, embedDocument } from './contract.ts';
+import { TableSource } from '../../domain/search/indexes/table-source.ts';
+import { backfillEmbeddings, embedDocument, embedRow } from './contract.ts';
 
 const batchSize = 500;
 
@@ -17,6 +18,19 @@ export const embedDocumentHandler = handle(embedDocument, async ({ payload, plat
   const document = await platform.knowledge.findById(payload.workspaceId, payload.documentId);
   if (!document) return completed({ chunks: 0, embedded: 0, reused: 0 });
   return completed(await platform.embeddings.refresh(document, { signal }).catch(asOutcome));
+});
+
+export const embedRowHandler = handle(embedRow, async ({ payload, platform, signal }) => {
+  const { embeddings, indexes, postgres } = platform;
+  const { source } = indexes.get(payload.index);
+  if (!(source instanceof TableSource)) return completed({ chunks: 0, embedded: 0, reused: 0 });
+  const row = await source.textOf(postgres, payload);
+  const entity = { entityType: source.entityType, entityId: payload.id };
+  if (!row) {
+    await embeddings.removeEntity(entity);
+    return completed({ chunks: 0, embedded: 0, reused: 0 });
+  }
+  return completed(await embeddings.refreshEntity({ ...entity, ...row }, { signal }).catch(asOutcome));
 });
 
 export const backfillEmbeddingsHandler = handle(backfillEmbeddings, async (context) => {

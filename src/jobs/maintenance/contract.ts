@@ -107,6 +107,73 @@ export const reconcile = defineJob({
   timeoutMs: 300_000,
 });
 
+const indexName = z.string().min(1).max(100);
+
+/**
+ * Builds an index anew beside the live one, and swaps them when the new one equals its tables. Run again after a crash it
+ * goes on where it was.
+ */
+export const rebuildIndexJob = defineJob({
+  name: 'maintenance.rebuild-index',
+  queue,
+  payload: z.strictObject({ index: indexName, reason: z.string().max(500).default('asked for') }),
+  result: z.object({ index: z.string(), documents: count, failed: count, repaired: count }),
+  // An Elasticsearch that is away for a day finds its index built afterwards.
+  attempts: 100,
+  backoff: { type: 'exponential', delayMs: 2_000, maxDelayMs: 300_000, jitter: 0.3 },
+  timeoutMs: 86_400_000,
+  deduplicateBy: ['index'],
+});
+
+/** Writes all documents to the live index again, while changes go on. Run again after a crash it goes on where it was. */
+export const backfillIndexJob = defineJob({
+  name: 'maintenance.backfill-index',
+  queue,
+  payload: z.strictObject({ index: indexName }),
+  result: z.object({ written: count, stale: count, failed: count }),
+  attempts: 20,
+  backoff: { type: 'exponential', delayMs: 2_000, maxDelayMs: 300_000, jitter: 0.3 },
+  timeoutMs: 86_400_000,
+  deduplicateBy: ['index'],
+});
+
+const verification = z.object({
+  index: z.string(),
+  documents: count,
+  missing: count,
+  different: count,
+  surplus: count,
+  repaired: count,
+  unsettled: count,
+});
+
+/** Compares indexes with their tables, one or all, at a bounded rate, and writes again what differs. */
+export const verifyIndexJob = defineJob({
+  name: 'maintenance.verify-index',
+  queue,
+  payload: z.strictObject({
+    index: indexName.optional(),
+    ratePerSecond: z.number().int().min(1).max(1_000_000).default(1_000),
+  }),
+  result: z.object({ indexes: z.array(verification) }),
+  attempts: 5,
+  backoff: { type: 'exponential', delayMs: 10_000, maxDelayMs: 600_000, jitter: 0.3 },
+  timeoutMs: 86_400_000,
+  deduplicateBy: ['index'],
+});
+
+/** As `maintenance.verify-index`, of one index and as fast as it goes. */
+export const repairIndexJob = defineJob({
+  name: 'maintenance.repair-index',
+  queue,
+  payload: z.strictObject({ index: indexName }),
+  result: verification,
+  attempts: 20,
+  backoff: { type: 'exponential', delayMs: 2_000, maxDelayMs: 300_000, jitter: 0.3 },
+  timeoutMs: 86_400_000,
+  deduplicateBy: ['index'],
+});
+
 /** Encrypts again, under the first of TREADLE_ENCRYPTION_KEYS, what jobs keep under the others, so that those can be taken out. */
 export const rotateEncryption = defineJob({
   name: 'maintenance.rotate-encryption',

@@ -10,7 +10,7 @@ const listed = (values: readonly string[] | undefined): string | undefined => va
 
 /** The variables in force, by name: the value given or the default, with passwords and keys masked; undefined: not set. */
 export const describeConfig = (config: Config): Readonly<Record<VariableName, string | number | undefined>> => {
-  const { database, redis, http, retention } = config;
+  const { database, redis, elasticsearch, http, retention } = config;
   return {
     DATABASE_URL: maskUrl(database.url),
     DATABASE_DIRECT_URL: maskUrl(database.directUrl),
@@ -22,6 +22,15 @@ export const describeConfig = (config: Config): Readonly<Record<VariableName, st
     REDIS_CA: redis.tls.ca,
     REDIS_CERT: redis.tls.cert,
     REDIS_KEY: redis.tls.key,
+    ELASTICSEARCH_URL: maskUrl(elasticsearch?.url),
+    ELASTICSEARCH_API_KEY: elasticsearch?.credentials && 'apiKey' in elasticsearch.credentials ? '***' : undefined,
+    ELASTICSEARCH_USERNAME:
+      elasticsearch?.credentials && 'username' in elasticsearch.credentials
+        ? elasticsearch.credentials.username
+        : undefined,
+    ELASTICSEARCH_PASSWORD: elasticsearch?.credentials && 'password' in elasticsearch.credentials ? '***' : undefined,
+    ELASTICSEARCH_CA: elasticsearch?.ca,
+    ELASTICSEARCH_PREFIX: elasticsearch?.prefix || undefined,
     TREADLE_QUEUE_BACKEND: config.queueBackend,
     OPENAI_API_KEY: config.openai.apiKey === undefined ? undefined : '***',
     OPENAI_BASE_URL: maskUrl(config.openai.baseUrl),
@@ -36,6 +45,7 @@ export const describeConfig = (config: Config): Readonly<Record<VariableName, st
     TREADLE_QUEUES: listed(config.queues),
     TREADLE_CONCURRENCY: config.concurrency,
     TREADLE_JOBS: listed(config.jobs) || undefined,
+    TREADLE_INDEXES: listed(config.indexes) || undefined,
     TREADLE_MIGRATE: config.migrate,
     TREADLE_RETENTION: [
       `completed=${daysOf(retention.completedMs)}${sizeOf(retention.completedBytes)}`,

@@ -7,7 +7,7 @@ import { parseApiKeys, type ConfiguredKey } from './api-keys.ts';
 import { parseEncryptionKeys, type EncryptionKey } from './encryption-keys.ts';
 import { parseRetention, type Retention } from './retention.ts';
 
-export const roles = ['api', 'worker', 'scheduler'] as const;
+export const roles = ['api', 'worker', 'scheduler', 'replicator'] as const;
 export type Role = (typeof roles)[number];
 
 export interface Config {
@@ -30,6 +30,20 @@ export interface Config {
       readonly key: string | undefined;
     };
   };
+  /** Undefined: searches are answered by Postgres. */
+  readonly elasticsearch:
+    | {
+        readonly url: string;
+        readonly credentials:
+          | { readonly apiKey: string }
+          | { readonly username: string; readonly password: string }
+          | undefined;
+        /** A PEM file. */
+        readonly ca: string | undefined;
+        /** Before the names of all indices. */
+        readonly prefix: string;
+      }
+    | undefined;
   readonly queueBackend: 'redis' | 'postgres';
   readonly openai: {
     readonly apiKey: string | undefined;
@@ -48,6 +62,8 @@ export interface Config {
   readonly roles: readonly Role[];
   /** Modules with an app's own jobs: paths or package names, as seen from the working directory. */
   readonly jobs: readonly string[];
+  /** Modules with an app's own indexes. */
+  readonly indexes: readonly string[];
   /** Queues this process works on; undefined means all. */
   readonly queues: readonly string[] | undefined;
   /** Jobs run at once per queue; undefined leaves each queue's own. */
@@ -117,6 +133,17 @@ const variables = z.object({
   REDIS_CERT: optional(z.string()),
   REDIS_KEY: optional(z.string()),
   TREADLE_QUEUE_BACKEND: optional(z.enum(['redis', 'postgres'], { message: 'must be redis or postgres' })),
+  ELASTICSEARCH_URL: optional(urlOf(['http:', 'https:'])),
+  ELASTICSEARCH_API_KEY: optional(z.string()),
+  ELASTICSEARCH_USERNAME: optional(z.string()),
+  ELASTICSEARCH_PASSWORD: optional(z.string()),
+  ELASTICSEARCH_CA: optional(z.string()),
+  ELASTICSEARCH_PREFIX: withDefault(
+    z.string().regex(/^[a-z0-9][a-z0-9-]{0,49}$/, {
+      message: 'must be up to 50 lower case letters, digits and dashes, and begin with none',
+    }),
+    '',
+  ),
   OPENAI_API_KEY: optional(z.string()),
   OPENAI_BASE_URL: optional(urlOf(['http:', 'https:'])),
   OPENAI_REQUESTS_PER_MINUTE: optional(integer(1, 1_000_000)),
@@ -128,6 +155,7 @@ const variables = z.object({
   TREADLE_DATA_DIR: withDefault(z.string(), '.treadle'),
   TREADLE_ROLES: withDefault(roleList, [...roles]),
   TREADLE_JOBS: withDefault(list, []),
+  TREADLE_INDEXES: withDefault(list, []),
   TREADLE_QUEUES: optional(list.pipe(z.array(z.string()).min(1))),
   TREADLE_CONCURRENCY: optional(integer(1, 10_000)),
   TREADLE_MIGRATE: optional(z.enum(['auto', 'refuse'], { message: 'must be auto or refuse' })),
@@ -161,11 +189,46 @@ const faultsAcross = (env: Variables): { variable: string; message: string }[] =
       found.push({ variable, message: 'needs DATABASE_URL as well' });
     }
   }
+  if (env.ELASTICSEARCH_URL === undefined) {
+    for (const variable of ['ELASTICSEARCH_API_KEY', 'ELASTICSEARCH_USERNAME', 'ELASTICSEARCH_CA'] as const) {
+      if (env[variable] !== undefined) found.push({ variable, message: 'needs ELASTICSEARCH_URL as well' });
+    }
+    if (env.TREADLE_INDEXES.length > 0) {
+      found.push({ variable: 'ELASTICSEARCH_URL', message: 'must be set with TREADLE_INDEXES' });
+    }
+  }
+  if ((env.ELASTICSEARCH_USERNAME === undefined) !== (env.ELASTICSEARCH_PASSWORD === undefined)) {
+    const [missing, given] =
+      env.ELASTICSEARCH_USERNAME === undefined
+        ? (['ELASTICSEARCH_USERNAME', 'ELASTICSEARCH_PASSWORD'] as const)
+        : (['ELASTICSEARCH_PASSWORD', 'ELASTICSEARCH_USERNAME'] as const);
+    found.push({ variable: missing, message: `must be set with ${given}` });
+  }
+  if (env.ELASTICSEARCH_API_KEY !== undefined && env.ELASTICSEARCH_USERNAME !== undefined) {
+    found.push({ variable: 'ELASTICSEARCH_API_KEY', message: 'cannot be given beside ELASTICSEARCH_USERNAME' });
+  }
   if ((env.REDIS_CERT === undefined) !== (env.REDIS_KEY === undefined)) {
     const [missing, given] = env.REDIS_CERT === undefined ? ['REDIS_CERT', 'REDIS_KEY'] : ['REDIS_KEY', 'REDIS_CERT'];
     found.push({ variable: missing, message: `must be set with ${given}` });
   }
   return found;
+};
+
+const elasticsearchOf = (read: Variables): Config['elasticsearch'] => {
+  const {
+    ELASTICSEARCH_URL: url,
+    ELASTICSEARCH_API_KEY: apiKey,
+    ELASTICSEARCH_USERNAME: username,
+    ELASTICSEARCH_PASSWORD: password,
+  } = read;
+  if (url === undefined) return undefined;
+  const credentials =
+    apiKey === undefined
+      ? username === undefined || password === undefined
+        ? undefined
+        : { username, password }
+      : { apiKey };
+  return { url, credentials, ca: read.ELASTICSEARCH_CA, prefix: read.ELASTICSEARCH_PREFIX };
 };
 
 const refuse = (faults: readonly { variable: string; message: string }[]): never => {
@@ -211,6 +274,7 @@ export const loadConfig = (env: Readonly<Record<string, string | undefined>>): C
       cacheUrl: read.REDIS_CACHE_URL ?? read.REDIS_URL,
       tls: { ca: read.REDIS_CA, cert: read.REDIS_CERT, key: read.REDIS_KEY },
     },
+    elasticsearch: elasticsearchOf(read),
     queueBackend: read.TREADLE_QUEUE_BACKEND ?? (read.REDIS_URL ? 'redis' : 'postgres'),
     openai: {
       apiKey: read.OPENAI_API_KEY,
@@ -227,6 +291,7 @@ export const loadConfig = (env: Readonly<Record<string, string | undefined>>): C
     dataDir: expandHome(read.TREADLE_DATA_DIR),
     roles: read.TREADLE_ROLES,
     jobs: read.TREADLE_JOBS,
+    indexes: read.TREADLE_INDEXES,
     queues: read.TREADLE_QUEUES,
     concurrency: read.TREADLE_CONCURRENCY,
     migrate: read.TREADLE_MIGRATE ?? (read.DATABASE_URL === undefined ? 'auto' : 'refuse'),

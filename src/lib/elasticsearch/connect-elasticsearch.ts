@@ -77,15 +77,17 @@ export class Elasticsearch {
   }
 
   /**
-   * Asks every node for its version; the root page, where a client would look, is not open to everybody.
+   * Asks every node for its version, and answers it; the root page, where a client would look, is not open to everybody.
    * @throws AppError CONFIGURATION_ERROR unless all are 8 or 9, and of {@link call}.
    */
-  async checkVersion(): Promise<void> {
+  async checkVersion(): Promise<string> {
     const answer = await this.call((client, options) =>
       client.nodes.info({ filter_path: ['nodes.*.version'] }, options),
     );
     const found = [...new Set(Object.values(nodes.parse(answer).nodes).map(({ version }) => version))];
-    if (found.length > 0 && found.every((version) => supported.has(version.split('.', 1)[0] ?? ''))) return;
+    if (found.length > 0 && found.every((version) => supported.has(version.split('.', 1)[0] ?? ''))) {
+      return found.join(', ');
+    }
     const message = `Elasticsearch 8 or 9 is needed, and ${found.join(', ') || 'a server without a version'} answers`;
     throw new AppError('CONFIGURATION_ERROR', message, { faults: [{ variable: 'ELASTICSEARCH_URL', message }] });
   }

@@ -13,3 +13,15 @@ export const tryLock = async (client: pg.ClientBase, lock: AdvisoryLock): Promis
   ]);
   return rows[0]?.locked === true;
 };
+
+/** In ASCII `TRDI`: locks of one index each. */
+const indexLockClass = 0x54524449;
+
+/** Takes the lock of an index for the life of this connection if nobody has it. */
+export const tryIndexLock = async (client: pg.ClientBase, index: string): Promise<boolean> => {
+  const { rows } = await client.query<{ locked: boolean }>('SELECT pg_try_advisory_lock($1, hashtext($2)) AS locked', [
+    indexLockClass,
+    index,
+  ]);
+  return rows[0]?.locked === true;
+};

@@ -102,10 +102,32 @@ export interface ChangeBacklog {
   workspace_id: string;
 }
 
+export interface ChangeEpoch {
+  epoch: number;
+  lsn: string;
+  only_row: Generated<boolean>;
+  system: string;
+  timeline: number;
+}
+
 export interface ChangeSinks {
+  current_at: Timestamp | null;
+  error: string | null;
   name: string;
   position: string;
+  state: string | null;
   updated_at: Generated<Timestamp>;
+  waiting: number | null;
+}
+
+export interface ChangeStream {
+  lag_ms: number | null;
+  only_row: Generated<boolean>;
+  problem: string | null;
+  process_id: string;
+  slot: string;
+  state: string;
+  told_at: Generated<Timestamp>;
 }
 
 export interface Collections {
@@ -650,6 +672,22 @@ export interface Searches {
   workspace_id: string;
 }
 
+export interface SearchIndexes {
+  backfill_cursor: Json | null;
+  building: string | null;
+  building_cursor: Json | null;
+  building_since: Timestamp | null;
+  differences: number | null;
+  live: string | null;
+  name: string;
+  reason: string | null;
+  rebuilt_at: Timestamp | null;
+  suspect: string | null;
+  suspect_at: Timestamp | null;
+  updated_at: Generated<Timestamp>;
+  verified_at: Timestamp | null;
+}
+
 export interface SearchQueries {
   day: Timestamp;
   last_at: Timestamp;
@@ -755,7 +793,9 @@ export interface DB {
   api_keys: ApiKeys;
   browser_logins: BrowserLogins;
   change_backlog: ChangeBacklog;
+  change_epoch: ChangeEpoch;
   change_sinks: ChangeSinks;
+  change_stream: ChangeStream;
   collections: Collections;
   contracts: Contracts;
   data_migration_changes: DataMigrationChanges;
@@ -793,6 +833,7 @@ export interface DB {
   schedules: Schedules;
   search_days: SearchDays;
   search_documents: SearchDocuments;
+  search_indexes: SearchIndexes;
   search_queries: SearchQueries;
   search_repairs: SearchRepairs;
   searches: Searches;

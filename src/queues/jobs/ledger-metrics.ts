@@ -54,7 +54,7 @@ const ofQueues = (queues: readonly QueueSummary[]): readonly Metric[] => {
 
 const processes = `
   SELECT role, count(beating.id)::integer AS processes
-  FROM unnest(ARRAY['api', 'worker', 'scheduler']) AS role
+  FROM unnest(ARRAY['api', 'worker', 'scheduler', 'replicator']) AS role
   LEFT JOIN treadle.processes AS beating ON role = ANY (beating.roles) AND beat_at > now() - make_interval(secs => $1)
   GROUP BY role`;
 

@@ -3,7 +3,7 @@ import http from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { text } from 'node:stream/consumers';
 import { expect, it } from 'vitest';
-import { BulkWriter } from '../../../src/domain/search/elasticsearch/bulk-writer.ts';
+import { BulkWriter } from '../../../src/domain/search/indexes/bulk-writer.ts';
 import { connectTo } from '../../services/elasticsearch.ts';
 
 /** A server that takes no more than `mostBytes` at once; Elasticsearch's own limit is 100 MB. */
@@ -47,12 +47,12 @@ it('a document that is larger than the server takes keeps no other from being wr
   }
 });
 
-it('documents travel in requests of at most 1,000 and of about ten megabytes', async () => {
+it('documents travel in requests of at most 4,000 and of about ten megabytes', async () => {
   const { url, close, requests } = await serve(1e9);
   const elasticsearch = connectTo({ url });
   try {
     const writer = new BulkWriter(elasticsearch, 'knowledge');
-    await writer.write(Array.from({ length: 1_001 }, (_, index) => operation(`${index}`, 10)));
+    await writer.write(Array.from({ length: 4_001 }, (_, index) => operation(`${index}`, 10)));
     expect(requests).toHaveLength(2);
     await writer.write(['a', 'b', 'c'].map((id) => operation(id, 4_500_000)));
     expect(requests).toHaveLength(4);

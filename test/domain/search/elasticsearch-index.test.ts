@@ -1,8 +1,8 @@
 import { randomUUID } from 'node:crypto';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { LocalEmbedder } from '../../../src/domain/embeddings/local-embedder.ts';
-import { BulkWriter } from '../../../src/domain/search/elasticsearch/bulk-writer.ts';
-import { tombstone } from '../../../src/domain/search/elasticsearch/index-document.ts';
+import { BulkWriter } from '../../../src/domain/search/indexes/bulk-writer.ts';
+import { tombstone } from '../../../src/domain/search/indexes/index-document.ts';
 import { KnowledgeIndex } from '../../../src/domain/search/elasticsearch/knowledge-index.ts';
 import { readDocuments } from '../../../src/domain/search/elasticsearch/read-documents.ts';
 import { useDatabase } from '../../services/database.ts';
@@ -114,7 +114,7 @@ describe.skipIf(elasticsearchUrl === '')('[elasticsearch] the index of Elasticse
       id,
       indexId: `${ws}:${id}`,
       version: '1',
-      document: tombstone(ws, id, '1'),
+      document: tombstone({ workspaceId: ws, id }, '1'),
       ...more,
     });
 
@@ -141,7 +141,7 @@ describe.skipIf(elasticsearchUrl === '')('[elasticsearch] the index of Elasticse
       }
     });
 
-    it('says of a full disk that it is no pause that helps', async () => {
+    it('is refused as a whole by a full disk, which is no fault of its documents and of which it is said that no pause helps', async () => {
       const { index: name } = index.definition.names;
       const block = (value: boolean | null) =>
         elasticsearch.call((client, options) =>
@@ -152,10 +152,9 @@ describe.skipIf(elasticsearchUrl === '')('[elasticsearch] the index of Elasticse
         );
       await block(true);
       try {
-        const report = await writer.write([operation('while-full')]);
-        expect(report).toMatchObject({
-          written: 0,
-          failed: [{ id: 'while-full', error: { code: 'SERVICE_UNAVAILABLE', retryable: false } }],
+        await expect(writer.write([operation('while-full')])).rejects.toMatchObject({
+          code: 'SERVICE_UNAVAILABLE',
+          retryable: false,
         });
       } finally {
         await block(null);

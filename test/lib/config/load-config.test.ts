@@ -25,7 +25,7 @@ test('nothing set means everything embedded, on loopback', () => {
     queueBackend: 'postgres',
     http: { host: '127.0.0.1', port: 4_700, maxBodyBytes: 1_048_576 },
     dataDir: path.resolve('.treadle'),
-    roles: ['api', 'worker', 'scheduler'],
+    roles: ['api', 'worker', 'scheduler', 'replicator'],
     migrate: 'auto',
     shutdownGraceMs: 25_000,
     logLevel: 'info',

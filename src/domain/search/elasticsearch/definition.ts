@@ -1,26 +1,11 @@
-import { createHash } from 'node:crypto';
 import type { estypes } from '@elastic/elasticsearch';
+import { completeDefinition, type IndexDefinition } from '../indexes/index-definition.ts';
 import { stopWords } from './stop-words.ts';
 
 /** What the index is for: vectors of one model. */
 export interface IndexedModel {
   readonly model: string;
   readonly dimensions: number;
-}
-
-export interface IndexNames {
-  /** Where documents are written: the one live index. */
-  readonly alias: string;
-  /** Where they are searched: the same without tombstones. */
-  readonly live: string;
-  /** The index of this definition. */
-  readonly index: string;
-}
-
-export interface IndexDefinition {
-  readonly names: IndexNames;
-  readonly settings: estypes.IndicesIndexSettings;
-  readonly mappings: estypes.MappingTypeMapping;
 }
 
 const settings: estypes.IndicesIndexSettings = {
@@ -46,14 +31,27 @@ const suggest: estypes.MappingProperty = {
   index_prefixes: { min_chars: 1, max_chars: 15 },
 };
 
+/** The pieces of a text with their vectors. */
+export const chunksMapping = (dimensions: number): estypes.MappingProperty => ({
+  type: 'nested',
+  properties: {
+    opening: { type: 'keyword', index: false, doc_values: false },
+    // Not the quantised default: scores stay those of the vectors, and it is indexed no slower.
+    vector: {
+      type: 'dense_vector',
+      dims: dimensions,
+      index: true,
+      similarity: 'cosine',
+      index_options: { type: 'hnsw' },
+    },
+  },
+});
+
 const mappingsFor = ({ model, dimensions }: IndexedModel): estypes.MappingTypeMapping => ({
-  dynamic: 'strict',
   _meta: { model },
   // An index is always built from Postgres, which has these.
   _source: { excludes: ['chunks.vector', 'parts', 'title_signs'] },
   properties: {
-    id: keyword,
-    workspace_id: keyword,
     title: { ...content, fields: { keyword, suggest } },
     title_key: keyword,
     title_signs: keyword,
@@ -67,36 +65,16 @@ const mappingsFor = ({ model, dimensions }: IndexedModel): estypes.MappingTypeMa
     status: keyword,
     created_at: date,
     updated_at: date,
-    deleted_at: date,
-    version: { type: 'long' },
-    content_hash: keyword,
-    chunks: {
-      type: 'nested',
-      properties: {
-        opening: { type: 'keyword', index: false, doc_values: false },
-        // Not the quantised default: scores stay those of the vectors, and it is indexed no slower.
-        vector: {
-          type: 'dense_vector',
-          dims: dimensions,
-          index: true,
-          similarity: 'cosine',
-          index_options: { type: 'hnsw' },
-        },
-      },
-    },
+    chunks: chunksMapping(dimensions),
   },
 });
 
+/** The name of the index of documents, and of their kind. */
+export const knowledgeIndexName = 'knowledge';
+
 /**
- * The one definition of the knowledge index. Any change of it, the model's included, is another index: its name ends in a
- * hash of the definition. `prefix` tells installations apart that share an Elasticsearch.
+ * The one definition of the knowledge index, for the vectors of a model. `prefix` tells installations apart that share an
+ * Elasticsearch.
  */
-export const defineKnowledgeIndex = (model: IndexedModel, prefix = ''): IndexDefinition => {
-  const mappings = mappingsFor(model);
-  const hash = createHash('sha256')
-    .update(JSON.stringify([settings, mappings]))
-    .digest('hex')
-    .slice(0, 12);
-  const alias = `${prefix}knowledge`;
-  return { names: { alias, live: `${alias}-live`, index: `${alias}-${hash}` }, settings, mappings };
-};
+export const defineKnowledgeIndex = (model: IndexedModel, prefix = ''): IndexDefinition =>
+  completeDefinition({ name: knowledgeIndexName, prefix, settings, mappings: mappingsFor(model) });

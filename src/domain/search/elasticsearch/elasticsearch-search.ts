@@ -6,7 +6,8 @@ import { cutPage, mostCandidates } from '../cut-page.ts';
 import { fuseRanks } from '../fuse-ranks.ts';
 import type { BackendAnswer, BackendQuery, RankedBy, SearchBackend, SearchPosition } from '../search-port.ts';
 import type { SearchFacets, SearchHit, SearchSort, Suggestions } from '../types.ts';
-import type { IndexDefinition, IndexedModel } from './definition.ts';
+import type { IndexDefinition } from '../indexes/index-definition.ts';
+import type { IndexedModel } from './definition.ts';
 import { facetAggregations, facetsShape, filterQueries } from './filters-and-facets.ts';
 import {
   hitOf,

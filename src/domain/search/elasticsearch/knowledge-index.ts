@@ -1,11 +1,16 @@
-import { z } from 'zod';
+import type { AppError } from '../../../lib/errors/app-error.ts';
 import type { Elasticsearch } from '../../../lib/elasticsearch/connect-elasticsearch.ts';
 import type { Queryable } from '../../../lib/postgres/queryable.ts';
-import { addReports, BulkWriter, nothingWritten, type IndexOperation, type WriteReport } from './bulk-writer.ts';
-import { defineKnowledgeIndex, type IndexDefinition, type IndexedModel } from './definition.ts';
-import { indexDocument, indexId, tombstone, type IndexVersion } from './index-document.ts';
-import { initializeIndices, type IndexState } from './initialize-indices.ts';
-import { absentDocuments, readDocuments, type DocumentPage, type StoredDocument } from './read-documents.ts';
+import { nothingWritten, type WriteReport } from '../indexes/bulk-writer.ts';
+import type { IndexDefinition } from '../indexes/index-definition.ts';
+import type { IndexVersion } from '../indexes/index-document.ts';
+import type { DocumentKey } from '../indexes/index-source.ts';
+import { nothing, together, type WrittenDocuments } from '../indexes/index-writer.ts';
+import { initializeIndices, type IndexState } from '../indexes/initialize-indices.ts';
+import { SearchIndex } from '../indexes/search-index.ts';
+import { workspaceKeys } from '../indexes/workspace-keys.ts';
+import type { IndexedModel } from './definition.ts';
+import { KnowledgeSource } from './knowledge-source.ts';
 
 export interface KnowledgeIndexParts {
   readonly elasticsearch: Elasticsearch;
@@ -17,8 +22,8 @@ export interface KnowledgeIndexParts {
 
 export interface WriteOptions {
   /**
-   * Under which what is read is written; at most one content may have it. By default a document's own version, which
-   * grows with each change of it.
+   * Under which what is read is written. By default that of the moment up to which the change stream has been followed, so
+   * that what the stream writes later wins.
    */
   readonly version?: IndexVersion | number | undefined;
   readonly signal?: AbortSignal | undefined;
@@ -29,31 +34,29 @@ export interface ReindexReport extends WriteReport {
   readonly removed: number;
 }
 
-const pageSize = 1_000;
-const indexed = z.object({
-  docs: z.array(z.object({ _source: z.object({ id: z.string(), version: z.coerce.string() }).optional() })),
+const reportOf = ({ written, stale, failed }: WrittenDocuments): WriteReport => ({
+  written,
+  stale: stale.map(({ id }) => id),
+  failed: failed.map(({ id, error }): { id: string; error: AppError } => ({ id, error })),
 });
-const ids = z.object({ hits: z.object({ hits: z.array(z.object({ _source: z.object({ id: z.string() }) })) }) });
 
 /** The index `knowledge` of Elasticsearch: how it is made, and what is written to it. Documents are read from Postgres. */
 export class KnowledgeIndex {
-  readonly definition: IndexDefinition;
-  readonly #elasticsearch: Elasticsearch;
-  readonly #db: Queryable;
-  readonly #model: IndexedModel;
-  readonly #writer: BulkWriter;
+  readonly index: SearchIndex;
+  readonly #source: KnowledgeSource;
 
   constructor({ elasticsearch, db, model, prefix = '' }: KnowledgeIndexParts) {
-    this.definition = defineKnowledgeIndex(model, prefix);
-    this.#elasticsearch = elasticsearch;
-    this.#db = db;
-    this.#model = model;
-    this.#writer = new BulkWriter(elasticsearch, this.definition.names.alias);
+    this.#source = new KnowledgeSource(model, prefix);
+    this.index = new SearchIndex({ source: this.#source, elasticsearch, db });
+  }
+
+  get definition(): IndexDefinition {
+    return this.#source.definition;
   }
 
   /** As the function {@link initializeIndices}; call it at each start. */
   initializeIndices(): Promise<IndexState> {
-    return initializeIndices(this.#elasticsearch, this.definition);
+    return initializeIndices(this.index.elasticsearch, this.definition);
   }
 
   /** As {@link updateIndex}, of one document. */
@@ -63,145 +66,82 @@ export class KnowledgeIndex {
 
   /**
    * Writes documents as they are in Postgres now; those that are not there any more leave the index.
-   * @throws AppError of {@link BulkWriter.write}, and of Postgres.
+   * @throws AppError of Elasticsearch, and of Postgres.
    */
   async updateIndex(
     workspaceId: string,
     documentIds: readonly string[],
-    options: WriteOptions = {},
+    { version, signal }: WriteOptions = {},
   ): Promise<WriteReport> {
-    let report = nothingWritten;
-    const found = new Set<string>();
-    for await (const page of this.#pages({ workspaceId, ids: documentIds })) {
-      for (const { id } of page) found.add(id);
-      report = addReports(report, await this.#write(page, options));
-    }
-    const gone = documentIds.filter((id) => !found.has(id));
-    return addReports(report, await this.#bury(workspaceId, gone, options));
+    if (documentIds.length === 0) return nothingWritten;
+    const keys = documentIds.map((id) => ({ workspaceId, id }));
+    const [own, targets] = [await this.#version(version), await this.#targets()];
+    return reportOf(await this.index.writer.update(targets, keys, own, signal));
   }
 
   /**
-   * Takes documents out of the index. A tombstone with the version stays, which must be higher than that of every write
-   * before: none that comes late brings the document back.
-   * @throws AppError of {@link BulkWriter.write}.
+   * Takes documents out of the index. A tombstone with the version stays: no write of an older one brings the document back.
+   * @throws AppError of Elasticsearch.
    */
-  deleteFromIndex(
+  async deleteFromIndex(
     workspaceId: string,
     documentIds: readonly string[],
     version: IndexVersion | number,
     signal?: AbortSignal,
   ): Promise<WriteReport> {
-    return this.#bury(workspaceId, documentIds, { version, signal });
+    const burials = documentIds.map((id) => ({ workspaceId, id, document: null, version: String(version) }));
+    return reportOf(await this.index.writer.write(await this.#targets(), burials, signal));
   }
 
   /**
    * Writes all documents of the workspace, then takes out those that Postgres does not have. Searches find the workspace
    * as it was or as it is, at no moment empty.
-   * @throws AppError of {@link BulkWriter.write}, and of Postgres.
+   * @throws AppError of Elasticsearch, and of Postgres.
    */
-  async reindexWorkspace(workspaceId: string, options: WriteOptions = {}): Promise<ReindexReport> {
-    let report = nothingWritten;
-    for await (const page of this.#pages({ workspaceId }))
-      report = addReports(report, await this.#write(page, options));
-    await this.refresh(options.signal);
-    let removed = 0;
-    for await (const page of this.#indexedIds(workspaceId, options.signal)) {
-      const buried = await this.#bury(workspaceId, await absentDocuments(this.#db, workspaceId, page), options);
-      removed += buried.written;
-      report = addReports(report, { ...buried, written: 0 });
+  async reindexWorkspace(
+    workspaceId: string,
+    { version, signal }: WriteOptions & { readonly onPage?: (documents: number) => void } = {},
+  ): Promise<ReindexReport> {
+    const targets = await this.#targets();
+    let result = nothing;
+    for (let after: DocumentKey | undefined; ;) {
+      signal?.throwIfAborted();
+      const own = await this.#version(version);
+      const page = await this.#source.scanWorkspace(this.index.db, workspaceId, after);
+      after = page.at(-1);
+      if (after === undefined) break;
+      const writes = page.map((document) => ({ ...document, document, version: own }));
+      result = together(result, await this.index.writer.write(targets, writes, signal));
     }
-    return { ...report, removed };
+    await this.refresh(signal);
+    let removed = 0;
+    for await (const page of workspaceKeys(this.index.elasticsearch, this.definition.names.live, workspaceId, signal)) {
+      const own = await this.#version(version);
+      const gone = await this.#source.absent(this.index.db, page);
+      const burials = gone.map((key) => ({ ...key, document: null, version: own }));
+      const buried = await this.index.writer.write(targets, burials, signal);
+      removed += buried.written;
+      result = together(result, { ...buried, written: 0 });
+    }
+    return { ...reportOf(result), removed };
   }
 
   /** Lets searches see at once what was written; they do within a second anyway. */
   async refresh(signal?: AbortSignal): Promise<void> {
     const { alias } = this.definition.names;
-    await this.#elasticsearch.call((client, options) => client.indices.refresh({ index: alias }, options), { signal });
-  }
-
-  async *#pages(from: DocumentPage): AsyncGenerator<readonly StoredDocument[]> {
-    let after: string | undefined;
-    for (;;) {
-      const page = await readDocuments(this.#db, this.#model, { ...from, after });
-      after = page.at(-1)?.id;
-      if (after === undefined) return;
-      yield page;
-    }
-  }
-
-  #write(documents: readonly StoredDocument[], { version, signal }: WriteOptions): Promise<WriteReport> {
-    const operations = documents.map((document): IndexOperation => {
-      const own = String(version ?? document.version);
-      const { id, workspace_id: workspaceId } = document;
-      return { id, indexId: indexId(workspaceId, id), version: own, document: indexDocument(document, own) };
+    await this.index.elasticsearch.call((client, options) => client.indices.refresh({ index: alias }, options), {
+      signal,
     });
-    return this.#writer.write(operations, signal);
   }
 
-  /** Without a version: one above what the index has, where it has something. */
-  async #bury(
-    workspaceId: string,
-    documentIds: readonly string[],
-    { version, signal }: WriteOptions,
-  ): Promise<WriteReport> {
-    if (documentIds.length === 0) return nothingWritten;
-    const versions =
-      version === undefined
-        ? await this.#versionsAbove(workspaceId, documentIds, signal)
-        : documentIds.map((id): [string, string] => [id, String(version)]);
-    const operations = versions.map(([id, own]): IndexOperation => ({
-      id,
-      indexId: indexId(workspaceId, id),
-      version: own,
-      document: tombstone(workspaceId, id, own),
-    }));
-    return this.#writer.write(operations, signal);
+  async #version(given: IndexVersion | number | undefined): Promise<IndexVersion> {
+    return given === undefined ? this.index.states.publishedVersion(this.index.name) : String(given);
   }
 
-  async #versionsAbove(
-    workspaceId: string,
-    documentIds: readonly string[],
-    signal: AbortSignal | undefined,
-  ): Promise<[string, string][]> {
-    const answer = await this.#elasticsearch.call(
-      (client, options) =>
-        client.mget(
-          {
-            index: this.definition.names.alias,
-            ids: documentIds.map((id) => indexId(workspaceId, id)),
-            _source: ['id', 'version'],
-          },
-          options,
-        ),
-      { signal },
-    );
-    return indexed
-      .parse(answer)
-      .docs.flatMap(({ _source: source }) => (source ? [[source.id, String(BigInt(source.version) + 1n)]] : []));
-  }
-
-  async *#indexedIds(workspaceId: string, signal: AbortSignal | undefined): AsyncGenerator<readonly string[]> {
-    let after: string | undefined;
-    for (;;) {
-      const answer = await this.#elasticsearch.call(
-        (client, options) =>
-          client.search(
-            {
-              index: this.definition.names.live,
-              size: pageSize,
-              query: { bool: { filter: [{ term: { workspace_id: workspaceId } }] } },
-              sort: [{ id: 'asc' }],
-              _source: ['id'],
-              ...(after === undefined ? {} : { search_after: [after] }),
-            },
-            options,
-          ),
-        { signal },
-      );
-      const page = ids.parse(answer).hits.hits.map(({ _source: { id } }) => id);
-      after = page.at(-1);
-      if (after === undefined) return;
-      yield page;
-    }
+  /** The live index, and the one that is being built. */
+  async #targets(): Promise<readonly string[]> {
+    const { alias, building } = this.definition.names;
+    const targets = await this.index.targets();
+    return targets.includes(building) ? [alias, building] : [alias];
   }
 }

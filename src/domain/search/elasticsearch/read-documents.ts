@@ -15,15 +15,14 @@ export interface StoredDocument {
   readonly collection_id: string | null;
   readonly created_at: Date;
   readonly updated_at: Date;
-  readonly version: number;
   readonly tags: readonly string[];
   /** `vector` as Postgres writes real[]: `{0.5,-1e-05}`. */
   readonly chunks: readonly { readonly opening: string; readonly vector: string }[];
 }
 
-/** Which documents of a workspace: these, or all; in the order of their ids, those behind `after`. */
+/** Which documents: these, those of a workspace, or all; in the order of their ids, those behind `after`. */
 export interface DocumentPage {
-  readonly workspaceId: string;
+  readonly workspaceId?: string | undefined;
   readonly ids?: readonly string[] | undefined;
   readonly after?: string | undefined;
 }
@@ -44,42 +43,28 @@ export const readDocuments = async (
 ): Promise<readonly StoredDocument[]> => {
   const { rows } = await db.query<StoredDocument>(
     `WITH sized AS (
-       SELECT k.id, octet_length(k.content) + coalesce(e.chunks, 0) * $3::bigint * ${bytesPerNumber} AS bytes
+       SELECT k.id, octet_length(k.content) + coalesce(e.chunks, 0) * $2::bigint * ${bytesPerNumber} AS bytes
        FROM treadle.knowledge AS k
-       LEFT JOIN treadle.embedded_entities AS e ON e.entity_type = 'knowledge' AND e.entity_id = k.id AND e.model = $2
-       WHERE k.workspace_id = $1
-         ${ids === undefined ? 'AND $4::uuid[] IS NULL' : 'AND k.id = ANY ($4::uuid[])'}
-         ${after === undefined ? 'AND $5::uuid IS NULL' : 'AND k.id > $5::uuid'}
+       LEFT JOIN treadle.embedded_entities AS e ON e.entity_type = 'knowledge' AND e.entity_id = k.id AND e.model = $1
+       WHERE ${workspaceId === undefined ? '$3::uuid IS NULL' : 'k.workspace_id = $3'}
+         AND ${ids === undefined ? '$4::uuid[] IS NULL' : 'k.id = ANY ($4::uuid[])'}
+         AND ${after === undefined ? '$5::uuid IS NULL' : 'k.id > $5::uuid'}
        ORDER BY k.id LIMIT ${mostDocuments}
      ), page AS (
        SELECT id, sum(bytes) OVER (ORDER BY id) - bytes AS bytes_before FROM sized
      )
      SELECT k.id, k.workspace_id, k.title, k.excerpt, k.content, k.status, k.author_id AS author, u.name AS author_name,
-       k.collection_id, k.created_at, k.updated_at, k.version, treadle.tags_of(k.workspace_id, k.id) AS tags,
+       k.collection_id, k.created_at, k.updated_at, treadle.tags_of(k.workspace_id, k.id) AS tags,
        (SELECT coalesce(json_agg(json_build_object(
             'opening', substr(k.content, e.chunk_start + 1, least(e.chunk_end - e.chunk_start, 400)),
             'vector', e.vector::real[]::text) ORDER BY e.chunk_index), '[]')
          FROM treadle.embeddings AS e
-         WHERE e.entity_type = 'knowledge' AND e.entity_id = k.id AND e.model = $2 AND e.dimensions = $3::integer) AS chunks
+         WHERE e.entity_type = 'knowledge' AND e.entity_id = k.id AND e.model = $1 AND e.dimensions = $2::integer) AS chunks
      FROM page JOIN treadle.knowledge AS k ON k.id = page.id
      LEFT JOIN treadle.users AS u ON u.id = k.author_id
      WHERE page.bytes_before < ${mostBytes}
      ORDER BY k.id`,
-    [workspaceId, model, dimensions, ids ?? null, after ?? null],
+    [model, dimensions, workspaceId ?? null, ids ?? null, after ?? null],
   );
   return rows;
-};
-
-/** Those of the ids that are no document of the workspace. */
-export const absentDocuments = async (
-  db: Queryable,
-  workspaceId: string,
-  ids: readonly string[],
-): Promise<readonly string[]> => {
-  const { rows } = await db.query<{ id: string }>(
-    `SELECT asked.id::text AS id FROM unnest($2::uuid[]) AS asked (id)
-     WHERE NOT EXISTS (SELECT FROM treadle.knowledge AS k WHERE k.workspace_id = $1 AND k.id = asked.id)`,
-    [workspaceId, ids],
-  );
-  return rows.map((row) => row.id);
 };

@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { AppError } from '../../../lib/errors/app-error.ts';
 import type { Elasticsearch } from '../../../lib/elasticsearch/connect-elasticsearch.ts';
-import type { IndexDefinition } from './definition.ts';
+import { isOfDefinition, type IndexDefinition } from './index-definition.ts';
 
 export type IndexState =
   /** The index of this definition is live. */
@@ -11,36 +11,47 @@ export type IndexState =
   /** `live`, of another definition, was left as it is (null: none is live, and one of this definition is being built). */
   | { readonly state: 'needs-rebuild'; readonly index: string; readonly live: string | null };
 
-const aliases = z.record(z.string(), z.object({ aliases: z.record(z.string(), z.unknown()) }));
+const aliasesShape = z.record(z.string(), z.object({ aliases: z.record(z.string(), z.unknown()) }));
 
 /** The index behind the alias; null without one. */
-const liveIndex = async (elasticsearch: Elasticsearch, alias: string): Promise<string | null> => {
+export const liveIndex = async (elasticsearch: Elasticsearch, alias: string): Promise<string | null> => {
   const answer = await elasticsearch.call((client, options) =>
     client.indices.getAlias({ name: alias }, { ...options, ignore: [404] }),
   );
-  const found = aliases.safeParse(answer);
+  const found = aliasesShape.safeParse(answer);
   return found.success ? (Object.keys(found.data)[0] ?? null) : null;
+};
+
+/** Makes an index with aliases, of which those for searching hide tombstones. @throws AppError of {@link Elasticsearch.call}. */
+export const createIndex = async (
+  elasticsearch: Elasticsearch,
+  { settings, mappings }: IndexDefinition,
+  index: string,
+  aliases: readonly string[],
+  searched: readonly string[] = [],
+): Promise<void> => {
+  const tombstones = { exists: { field: 'deleted_at' } };
+  await elasticsearch.call((client, options) =>
+    client.indices.create(
+      {
+        index,
+        settings,
+        mappings,
+        aliases: Object.fromEntries<object>([
+          ...aliases.map((alias) => [alias, { is_write_index: true }] as const),
+          ...searched.map((alias) => [alias, { filter: { bool: { must_not: tombstones } } }] as const),
+        ]),
+      },
+      options,
+    ),
+  );
 };
 
 /** False when somebody else was faster: one alias never gets two indices to write to, nor is an index made twice. */
 const create = async (elasticsearch: Elasticsearch, definition: IndexDefinition): Promise<boolean> => {
-  const { names, settings, mappings } = definition;
-  const tombstones = { exists: { field: 'deleted_at' } };
+  const { names } = definition;
   try {
-    await elasticsearch.call((client, options) =>
-      client.indices.create(
-        {
-          index: names.index,
-          settings,
-          mappings,
-          aliases: {
-            [names.alias]: { is_write_index: true },
-            [names.live]: { filter: { bool: { must_not: tombstones } } },
-          },
-        },
-        options,
-      ),
-    );
+    await createIndex(elasticsearch, definition, names.index, [names.alias], [names.live]);
     return true;
   } catch (error) {
     if (!(error instanceof AppError) || error.code !== 'EXTERNAL_SERVICE_ERROR') throw error;
@@ -68,5 +79,7 @@ export const initializeIndices = async (
     return { state: 'created', index };
   }
   const live = await liveIndex(elasticsearch, alias);
-  return live === index ? { state: 'ready', index } : { state: 'needs-rebuild', index, live };
+  return live !== null && isOfDefinition(live, definition)
+    ? { state: 'ready', index: live }
+    : { state: 'needs-rebuild', index, live };
 };

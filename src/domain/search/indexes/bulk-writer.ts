@@ -24,7 +24,7 @@ export interface WriteReport {
 
 export const nothingWritten: WriteReport = { written: 0, stale: [], failed: [] };
 
-export const addReports = (a: WriteReport, b: WriteReport): WriteReport => ({
+const addReports = (a: WriteReport, b: WriteReport): WriteReport => ({
   written: a.written + b.written,
   stale: [...a.stale, ...b.stale],
   failed: [...a.failed, ...b.failed],
@@ -32,7 +32,7 @@ export const addReports = (a: WriteReport, b: WriteReport): WriteReport => ({
 
 const longestIdBytes = 512;
 const highestVersion = 2n ** 63n - 1n;
-const mostOperations = 1_000;
+const mostOperations = 4_000;
 const mostBytes = 10 * 1_048_576;
 
 const itemShape = z.object({
@@ -143,8 +143,8 @@ export class BulkWriter {
 
   #itemError(status: number, type: string): AppError {
     const error = answeredError(status, type);
-    // That there is no index is no fault of a document.
-    if (type === 'index_not_found_exception') throw error;
+    // That there is no index, or that it takes no writes, is no fault of a document.
+    if (error.code === 'SERVICE_UNAVAILABLE' || error.code === 'CONFIGURATION_ERROR') throw error;
     return error;
   }
 }

@@ -1,0 +1,114 @@
+import type { Log } from '../../lib/log/create-log.ts';
+import type { Watch } from '../../lib/replication/watch.ts';
+import { sinkOf } from '../../domain/search/indexes/index-states.ts';
+import type { DocumentKey } from '../../domain/search/indexes/index-source.ts';
+import {
+  nothing,
+  together,
+  type DocumentWrite,
+  type FailedDocument,
+  type WrittenDocuments,
+} from '../../domain/search/indexes/index-writer.ts';
+import { isMissingIndex, type SearchIndex } from '../../domain/search/indexes/search-index.ts';
+import type { AppliedBatch, QueuedEntity, Sink } from '../change-batch.ts';
+
+export interface SearchSinkParts {
+  readonly index: SearchIndex;
+  readonly log: Log;
+  /** Sees to it that the index is built anew, some time soon; as often as it likes. */
+  readonly requestRebuild: (index: string, reason: string) => Promise<void>;
+  /** Has the index compared with its tables some time soon. */
+  readonly requestVerification: (index: string) => Promise<void>;
+  /** Keeps documents that Elasticsearch refused, to be tried again; resolves when that is durable. */
+  readonly keepFailed: (index: string, failed: readonly FailedDocument[]) => Promise<void>;
+}
+
+const addTo = (lists: Map<string, string[]>, name: string, value: string): void => {
+  const list = lists.get(name);
+  if (list) list.push(value);
+  else lists.set(name, [value]);
+};
+
+/** Keeps one index equal to the tables that it shows. */
+export class SearchSink implements Sink {
+  readonly name: string;
+  readonly watches: readonly Watch[];
+  readonly #parts: SearchSinkParts;
+
+  constructor(parts: SearchSinkParts) {
+    this.#parts = parts;
+    this.name = sinkOf(parts.index.name);
+    this.watches = parts.index.source.watches;
+  }
+
+  async apply(batch: AppliedBatch, signal: AbortSignal): Promise<void> {
+    const { index } = this.#parts;
+    // Read after the batch was taken: whatever began to be built before its changes is among them.
+    const targets = await index.targets();
+    if (targets.length === 0) return;
+    try {
+      const { failed } = await this.#write(targets, batch, signal);
+      if (failed.length > 0) await this.#keep(failed);
+    } catch (error) {
+      if (isMissingIndex(error)) await this.#reconcile();
+      throw error;
+    }
+  }
+
+  /** The tables may have changed unseen: what is live is not searched any more, and is built anew. */
+  async startOver(): Promise<void> {
+    const { index, requestRebuild } = this.#parts;
+    const known = await index.states.read(index.name);
+    const reason = known?.live == null ? 'it was not built yet' : 'changes may have been missed';
+    await index.states.suspect(index.name, reason);
+    await requestRebuild(index.name, reason);
+  }
+
+  /** The server was away, or somebody else has its place: it may have lost what it had. */
+  async recovered(): Promise<void> {
+    await this.#parts.requestVerification(this.#parts.index.name);
+  }
+
+  async #write(targets: readonly string[], batch: AppliedBatch, signal: AbortSignal): Promise<WrittenDocuments> {
+    const { index } = this.#parts;
+    const version = String(batch.version);
+    let result = nothing;
+    if (batch.truncated.length > 0) {
+      for (const target of targets) result = together(result, await index.renew(target, version, signal));
+    }
+    const keys: DocumentKey[] = [];
+    const writes: DocumentWrite[] = [];
+    const shown = new Map<string, string[]>();
+    for (const entity of batch.entities) {
+      if (entity.kind === index.name) this.#sort(entity, keys, writes);
+      else addTo(shown, entity.kind, entity.id);
+    }
+    for (const [kind, ids] of shown) {
+      result = together(result, await index.updateShowing(targets, kind, ids, version, signal));
+    }
+    result = together(result, await index.writer.write(targets, writes, signal));
+    return together(result, await index.writer.update(targets, keys, version, signal));
+  }
+
+  #sort(entity: QueuedEntity, keys: DocumentKey[], writes: DocumentWrite[]): void {
+    const { workspaceId, id, image } = entity;
+    const { source } = this.#parts.index;
+    if (image && source.documentOf) {
+      const document = image.row && source.documentOf(image.row);
+      writes.push({ workspaceId, id, document, version: String(image.version) });
+    } else keys.push({ workspaceId, id });
+  }
+
+  async #keep(failed: readonly FailedDocument[]): Promise<void> {
+    const { index, log, keepFailed } = this.#parts;
+    log.warn({ event: 'search.documents-refused', index: index.name, documents: failed.length, err: failed[0]?.error });
+    await keepFailed(index.name, failed);
+  }
+
+  async #reconcile(): Promise<void> {
+    const { index, log, requestRebuild } = this.#parts;
+    const found = await index.reconcile();
+    log.warn({ event: 'search.index-missing', index: index.name, found });
+    if (found === 'missing') await requestRebuild(index.name, 'the index was deleted');
+  }
+}

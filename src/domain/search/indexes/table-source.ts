@@ -1,0 +1,262 @@
+import type { estypes } from '@elastic/elasticsearch';
+import type { Queryable } from '../../../lib/postgres/queryable.ts';
+import type { ReadColumn, Watch } from '../../../lib/replication/watch.ts';
+import type { AppIndex } from '../define-index.ts';
+import { chunksMapping, type IndexedModel } from '../elasticsearch/definition.ts';
+import { chunksJson } from '../elasticsearch/knowledge-document.ts';
+import { isStreamed, jsonOfText } from './column-json.ts';
+import { completeDefinition, type IndexDefinition } from './index-definition.ts';
+import { documentHead, sourceDocument } from './index-document.ts';
+import type { DocumentKey, IndexSource, SourceDocument, SourceTable } from './index-source.ts';
+import { quote, readCatalog, refuse, split, sqlName, type Catalog } from './table-catalog.ts';
+import { allFields, allShown, type ReadField, type Shown } from './table-joins.ts';
+
+const mostDocuments = 500;
+const mostBytes = 8 * 1_048_576;
+
+const textOf = (row: ReadColumn, column: string): string => row(column) ?? '';
+
+/** Documents made of the rows of an app's own table. */
+export class TableSource implements IndexSource {
+  readonly name: string;
+  readonly definition: IndexDefinition;
+  readonly hasWorkspaces: boolean;
+  readonly tables: readonly SourceTable[];
+  readonly watches: readonly Watch[];
+  readonly documentOf?: (row: ReadColumn) => SourceDocument;
+  readonly index: AppIndex;
+  readonly #catalog: Catalog;
+  readonly #fields: readonly ReadField[];
+  readonly #shown: readonly Shown[];
+  readonly #model: IndexedModel;
+
+  private constructor(index: AppIndex, catalog: Catalog, model: IndexedModel, prefix: string) {
+    this.name = index.name;
+    this.index = index;
+    this.hasWorkspaces = index.workspace !== undefined;
+    this.#catalog = catalog;
+    this.#model = model;
+    this.#shown = allShown(index, catalog);
+    this.#fields = allFields(index, catalog);
+    this.definition = this.#define(prefix);
+    const carriesRows =
+      this.#shown.length === 0 && index.embed.length === 0 && this.#fields.every(({ kind }) => isStreamed(kind));
+    this.watches = this.#watch(carriesRows);
+    this.tables = this.#publish();
+    if (carriesRows) this.documentOf = (row) => this.#fromRow(row);
+  }
+
+  /** Looks at the tables. @throws AppError CONFIGURATION_ERROR for a table or column that is not there, or ids that are no UUIDs where texts are embedded. */
+  static async open(db: Queryable, index: AppIndex, model: IndexedModel, prefix: string): Promise<TableSource> {
+    const catalog = await readCatalog(db, index);
+    const { type } = catalog.columnOf(index.table, index.id);
+    if (index.workspace !== undefined) catalog.columnOf(index.table, index.workspace);
+    if (index.embed.length > 0 && type !== 'uuid') {
+      throw refuse(index.name, `embed needs a column of uuids, and ${index.table}.${index.id} is ${type}`);
+    }
+    return new TableSource(index, catalog, model, prefix);
+  }
+
+  /** As an entity of embeddings. */
+  get entityType(): string {
+    return `index:${this.name}`;
+  }
+
+  async *read(db: Queryable, keys: readonly DocumentKey[]): AsyncIterable<readonly SourceDocument[]> {
+    const { id, workspace } = this.index;
+    const joined = `JOIN unnest($1::text[]::${this.#type(id)}[]${workspace === undefined ? '' : `, $2::text[]::${this.#type(workspace)}[]`}) AS k (id${workspace === undefined ? '' : ', ws'})
+      ON m.${quote(id)} = k.id${workspace === undefined ? '' : ` AND m.${quote(workspace)} = k.ws`}`;
+    for (let left = keys; left.length > 0;) {
+      const values = [
+        left.map((key) => key.id),
+        ...(workspace === undefined ? [] : [left.map((key) => key.workspaceId)]),
+      ];
+      const page = await this.#select(db, joined, 'true', values);
+      if (page.length === 0) return;
+      yield page;
+      const found = new Set(page.map((one) => `${one.workspaceId}\0${one.id}`));
+      left = page.length === left.length ? [] : left.filter((key) => !found.has(`${key.workspaceId}\0${key.id}`));
+    }
+  }
+
+  scan(db: Queryable, after: DocumentKey | undefined): Promise<readonly SourceDocument[]> {
+    if (after === undefined) return this.#select(db, '', 'true', []);
+    const { id, workspace } = this.index;
+    if (workspace === undefined || this.#catalog.idIsUnique) {
+      return this.#select(db, '', `m.${quote(id)} > $1::text::${this.#type(id)}`, [after.id]);
+    }
+    const behind = `(m.${quote(workspace)}, m.${quote(id)}) > ($1::text::${this.#type(workspace)}, $2::text::${this.#type(id)})`;
+    return this.#select(db, '', behind, [after.workspaceId, after.id]);
+  }
+
+  /** What is embedded of a row, and when it was read; undefined: there is no such row. */
+  async textOf(
+    db: Queryable,
+    key: DocumentKey,
+  ): Promise<{ readonly text: string; readonly version: number } | undefined> {
+    const { id, workspace, table, fields, embed } = this.index;
+    const texts = embed.map((name) => `m.${quote(fields[name] ?? '')}::text`);
+    const { rows } = await db.query<{ text: string; version: number }>(
+      `SELECT concat_ws(E'\n\n', ${texts.join(', ')}) AS text, extract(epoch FROM statement_timestamp())::integer AS version
+       FROM ${sqlName(table)} AS m WHERE m.${quote(id)} = $1::text::${this.#type(id)}
+         AND ${workspace === undefined ? `$2 = ''` : `m.${quote(workspace)} = $2::text::${this.#type(workspace)}`}`,
+      [key.id, key.workspaceId],
+    );
+    return rows[0];
+  }
+
+  async absent(db: Queryable, keys: readonly DocumentKey[]): Promise<readonly DocumentKey[]> {
+    const found = new Set<string>();
+    for await (const page of this.read(db, keys)) for (const one of page) found.add(`${one.workspaceId}\0${one.id}`);
+    return keys.filter((key) => !found.has(`${key.workspaceId}\0${key.id}`));
+  }
+
+  async count(db: Queryable): Promise<number> {
+    const { rows } = await db.query<{ count: number }>(`SELECT count(*) AS count FROM ${sqlName(this.index.table)}`);
+    return rows[0]?.count ?? 0;
+  }
+
+  async showing(
+    db: Queryable,
+    kind: string,
+    ids: readonly string[],
+    after: DocumentKey | undefined,
+  ): Promise<readonly DocumentKey[]> {
+    const shown = this.#shown.find((one) => one.kind === kind);
+    if (!shown) throw new Error(`${this.name} shows no ${kind}`);
+    const { id, workspace, table } = this.index;
+    const keyed = `m.${quote(id)}`;
+    const order = workspace === undefined ? keyed : `m.${quote(workspace)}, ${keyed}`;
+    const behind =
+      after === undefined
+        ? ''
+        : workspace === undefined
+          ? `AND ${keyed} > $2::text::${this.#type(id)}`
+          : `AND (m.${quote(workspace)}, ${keyed}) > ($2::text::${this.#type(workspace)}, $3::text::${this.#type(id)})`;
+    const values =
+      after === undefined ? [ids] : workspace === undefined ? [ids, after.id] : [ids, after.workspaceId, after.id];
+    const { rows } = await db.query<{ id: string; ws: string | null }>(
+      `SELECT ${keyed}::text AS id, ${workspace === undefined ? 'NULL' : `m.${quote(workspace)}::text`} AS ws FROM ${sqlName(table)} AS m
+       WHERE EXISTS (SELECT FROM ${sqlName(shown.table)} AS s WHERE ${shown.showing}) ${behind} ORDER BY ${order} LIMIT 1000`,
+      values,
+    );
+    return rows.map((row) => ({ workspaceId: row.ws ?? '', id: row.id }));
+  }
+
+  #type(column: string): string {
+    return this.#catalog.columnOf(this.index.table, column).type;
+  }
+
+  async #select(
+    db: Queryable,
+    joined: string,
+    where: string,
+    values: readonly unknown[],
+  ): Promise<readonly SourceDocument[]> {
+    const { id, workspace, table, embed } = this.index;
+    const order =
+      workspace === undefined || this.#catalog.idIsUnique ? `m.${quote(id)}` : `m.${quote(workspace)}, m.${quote(id)}`;
+    const has = workspace === undefined ? '' : `AND m.${quote(workspace)} IS NOT NULL`;
+    const chunks = embed.length === 0 ? '' : `, ${this.#chunks(values.length)} AS chunks`;
+    const { rows } = await db.query<Record<string, string | null> & { chunks?: Parameters<typeof chunksJson>[0] }>(
+      `WITH sized AS (
+         SELECT m.ctid AS place, sum(pg_column_size(m.*)) OVER (ORDER BY ${order}) - pg_column_size(m.*) AS bytes_before
+         FROM (SELECT m.*, m.ctid FROM ${sqlName(table)} AS m ${joined} WHERE ${where} ${has} ORDER BY ${order} LIMIT ${mostDocuments}) AS m
+       )
+       SELECT m.${quote(id)}::text AS id, ${workspace === undefined ? "''" : `m.${quote(workspace)}::text`} AS ws,
+         ${this.#fields.map(({ expression }, place) => `${expression} AS f${place}`).join(', ')}${chunks}
+       FROM sized JOIN ${sqlName(table)} AS m ON m.ctid = sized.place
+       WHERE sized.bytes_before < ${mostBytes} ORDER BY ${order}`,
+      embed.length === 0 ? [...values] : [...values, this.#model.model, this.#model.dimensions, this.entityType],
+    );
+    return rows.map((row) => {
+      const key = { workspaceId: row['ws'] ?? '', id: row['id'] ?? '' };
+      const fields = this.#fields.map(({ kind }, place) => jsonOfText(kind, row[`f${place}`] ?? null));
+      return this.#document(key, fields, embed.length === 0 ? undefined : chunksJson(row.chunks ?? []));
+    });
+  }
+
+  #chunks(before: number): string {
+    return `(SELECT coalesce(json_agg(json_build_object('opening', '', 'vector', e.vector::real[]::text) ORDER BY e.chunk_index), '[]')
+      FROM treadle.embeddings AS e WHERE e.entity_type = $${before + 3} AND e.entity_id = m.${quote(this.index.id)}
+        AND e.model = $${before + 1} AND e.dimensions = $${before + 2}::integer)`;
+  }
+
+  #fromRow(row: ReadColumn): SourceDocument {
+    const { id, workspace, fields } = this.index;
+    const key = { workspaceId: workspace === undefined ? '' : textOf(row, workspace), id: textOf(row, id) };
+    const columns = Object.values(fields);
+    return this.#document(
+      key,
+      this.#fields.map(({ kind }, place) => jsonOfText(kind, row(columns[place] ?? '') ?? null)),
+      undefined,
+    );
+  }
+
+  #document(key: DocumentKey, fields: readonly string[], chunks: string | undefined): SourceDocument {
+    const body = this.#fields.map(({ name }, place) => `,${JSON.stringify(name)}:${fields[place] ?? 'null'}`).join('');
+    const json = `${documentHead(key).slice(0, -1)}${body}${chunks === undefined ? '' : `,"chunks":${chunks}`}}`;
+    return sourceDocument(key, json);
+  }
+
+  #define(prefix: string): IndexDefinition {
+    const { name, mapping, settings, embed } = this.index;
+    return completeDefinition({
+      name,
+      prefix,
+      settings: { auto_expand_replicas: '0-1', ...settings },
+      mappings: {
+        // What an app gives Elasticsearch is Elasticsearch's to judge.
+        properties: {
+          ...(mapping as Record<string, estypes.MappingProperty>),
+          ...(embed.length === 0 ? {} : { chunks: chunksMapping(this.#model.dimensions) }),
+        },
+        ...(embed.length === 0 ? {} : { _source: { excludes: ['chunks.vector'] } }),
+      },
+    });
+  }
+
+  #watch(carriesRows: boolean): readonly Watch[] {
+    const { table, id, workspace, embed, name } = this.index;
+    const main: Watch = {
+      ...split(table),
+      kinds: [name],
+      carriesRows,
+      entitiesOf: (row) => {
+        const workspaceId = workspace === undefined ? '' : row(workspace);
+        const key = row(id);
+        return workspaceId == null || key == null ? [] : [{ kind: name, workspaceId, id: key }];
+      },
+    };
+    const vectorKind = `${name}/vector`;
+    const others = this.#shown
+      .filter(({ kind }) => kind !== vectorKind)
+      .map(({ kind, table: shown, columns }): Watch => ({
+        ...split(shown),
+        kinds: [name],
+        entitiesOf: (row) => {
+          const values = columns.map((column) => row(column));
+          return values.some((value) => value == null) ? [] : [{ kind, workspaceId: '', id: JSON.stringify(values) }];
+        },
+      }));
+    const vectors: Watch = {
+      schema: 'treadle',
+      table: 'embedded_entities',
+      kinds: [name],
+      entitiesOf: (row) =>
+        row('entity_type') === this.entityType
+          ? [{ kind: vectorKind, workspaceId: '', id: JSON.stringify([textOf(row, 'entity_id')]) }]
+          : [],
+    };
+    return [main, ...others, ...(embed.length === 0 ? [] : [vectors])];
+  }
+
+  #publish(): readonly SourceTable[] {
+    const { table, id, workspace, fields } = this.index;
+    const own = [id, ...(workspace === undefined ? [] : [workspace])];
+    return [
+      { ...split(table), identity: own, columns: [...own, ...Object.values(fields)] },
+      ...this.#shown.map(({ table: shown, columns }) => ({ ...split(shown), identity: columns, columns })),
+    ];
+  }
+}
