@@ -302,7 +302,7 @@ const suite = (redis?: Pick<TestRedis, 'url'>): void => {
     const ids = batches.flat().map(({ id }) => id);
     const done = `SELECT FROM treadle.finished_jobs WHERE id = ANY ($1) AND state = 'completed'`;
     await expect
-      .poll(async () => (await database.query(done, [ids])).length, { timeout: 20_000, interval: 100 })
+      .poll(async () => (await database.query(done, [ids])).length, { timeout: 50_000, interval: 100 })
       .toBe(1_000);
     expect(seen.filter(({ n }) => n >= 1_000 && n < 1_100)).toHaveLength(1_000);
   });
