@@ -63,7 +63,14 @@ const testOn = async (root: string): Promise<number> => {
   const init = commandOf(runAs, programs.initdb, [`--pgdata=${data}`, ...inits, '--no-sync', '--no-instructions']);
   await run(init.file, [...init.args], { ...runAs.spawnOptions, cwd: root });
   const port = await freePort();
-  const hasty = ['fsync=off', 'wal_level=logical', 'max_connections=300', 'unix_socket_directories='];
+  const hasty = [
+    'fsync=off',
+    'full_page_writes=off',
+    'synchronous_commit=off',
+    'wal_level=logical',
+    'max_connections=300',
+    'unix_socket_directories=',
+  ];
   const [file, ...args] = [...endsWithParent(), programs.postgres, '-D', data, '-p', String(port)];
   const start = commandOf(runAs, file, [...args, ...hasty.flatMap((setting) => ['-c', setting])]);
   const server = spawn(start.file, [...start.args], { ...runAs.spawnOptions, cwd: root, stdio: 'ignore' });

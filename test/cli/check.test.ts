@@ -6,8 +6,10 @@ import { useDatabase } from '../services/database.ts';
 import { RedisServer } from '../services/redis-server.ts';
 import { describeWithRedisProgram } from '../services/redis.ts';
 import { runTreadle } from './run-treadle.ts';
+import { useCommandLine } from './use-command-line.ts';
 
 const database = useDatabase();
+const commandLine = useCommandLine();
 const empty = useDatabase({ schema: 'empty' });
 
 /** A port of this machine on which nothing listens. */
@@ -34,7 +36,7 @@ describe('treadle check', () => {
 
   it('says which variables it does not know, and what may have been meant', async () => {
     const env = { DATABASE_URL: database.url, TREADLE_CONCURENCY: '5', REDIS_CAHCE_URL: '', TREADLE_COLOUR: 'red' };
-    const { exitCode, stdout } = await runTreadle(['check'], { env });
+    const { exitCode, stdout } = await commandLine(['check'], env);
     expect(exitCode).toBe(0);
     expect(stdout).toMatch(/^unknown +TREADLE_CONCURENCY: .*did you mean TREADLE_CONCURRENCY\?$/m);
     expect(stdout).toMatch(/^unknown +REDIS_CAHCE_URL: .*did you mean REDIS_CACHE_URL\?$/m);
@@ -44,16 +46,14 @@ describe('treadle check', () => {
   it('masks passwords', async () => {
     const url = new URL(database.url);
     url.password = 'hunter2hunter2';
-    const { stdout, stderr } = await runTreadle(['check'], {
-      env: { DATABASE_URL: url.href, OPENAI_API_KEY: 'sk-secret' },
-    });
+    const { stdout, stderr } = await commandLine(['check'], { DATABASE_URL: url.href, OPENAI_API_KEY: 'sk-secret' });
     expect(stdout).toContain('***');
     expect(stdout + stderr).not.toMatch(/hunter2|sk-secret/);
   });
 
   it('names every variable that is wrong, and repeats no value', async () => {
     const env = { DATABASE_URL: 'mysql://root:pw@x/y', TREADLE_PORT: 'seventy', TREADLE_ROLES: 'cook' };
-    const { exitCode, stderr } = await runTreadle(['check'], { env });
+    const { exitCode, stderr } = await commandLine(['check'], env);
     expect(exitCode).toBe(1);
     expect(stderr).toMatch(/DATABASE_URL must be a URL/);
     expect(stderr).toMatch(/TREADLE_PORT must be a whole number/);
@@ -63,7 +63,7 @@ describe('treadle check', () => {
 
   it('says that nobody listens', async () => {
     const url = `postgres://someone:secret@127.0.0.1:${await closedPort()}/app`;
-    const { exitCode, stdout, stderr } = await runTreadle(['check'], { env: { DATABASE_URL: url } });
+    const { exitCode, stdout, stderr } = await commandLine(['check'], { DATABASE_URL: url });
     expect(exitCode).toBe(1);
     expect(stdout).toMatch(/FAILED +DATABASE_URL: .*nothing listens there/);
     expect(stdout + stderr).not.toContain('secret');
@@ -72,7 +72,7 @@ describe('treadle check', () => {
   it('says that there is no such database', async () => {
     const url = new URL(database.url);
     url.pathname = '/no_such_database';
-    const { exitCode, stdout } = await runTreadle(['check', '--json'], { env: { DATABASE_URL: url.href } });
+    const { exitCode, stdout } = await commandLine(['check', '--json'], { DATABASE_URL: url.href });
     expect(exitCode).toBe(1);
     const { ok, checks } = JSON.parse(stdout) as {
       ok: boolean;
@@ -87,7 +87,7 @@ describe('treadle check', () => {
   });
 
   it('names the command that brings an old schema up to date, and leaves it as it is', async () => {
-    const { exitCode, stdout } = await runTreadle(['check'], { env: { DATABASE_URL: empty.url } });
+    const { exitCode, stdout } = await commandLine(['check'], { DATABASE_URL: empty.url });
     expect(exitCode).toBe(1);
     expect(stdout).toMatch(/FAILED +schema: .*treadle migrate up/);
     const schemas = await empty.query(`SELECT FROM pg_namespace WHERE nspname = 'treadle'`);
@@ -112,7 +112,7 @@ describe('treadle check', () => {
 
   it('starts no embedded server', async () => {
     const dataDir = path.join(os.tmpdir(), `treadle-check-${process.pid}`);
-    const { exitCode, stdout } = await runTreadle(['check'], { env: { TREADLE_DATA_DIR: dataDir } });
+    const { exitCode, stdout } = await commandLine(['check'], { TREADLE_DATA_DIR: dataDir });
     expect(exitCode).toBe(0);
     expect(stdout).toMatch(/embedded Postgres: not running/);
   });
@@ -123,10 +123,10 @@ describeWithRedisProgram('treadle check with Redis', (program) => {
     const server = await RedisServer.start(program, { args: ['--maxmemory-policy', 'volatile-lru'] });
     try {
       const env = { DATABASE_URL: database.url, REDIS_URL: server.url };
-      const { exitCode, stdout } = await runTreadle(['check'], { env });
+      const { exitCode, stdout } = await commandLine(['check'], env);
       expect(exitCode).toBe(0);
       expect(stdout).toMatch(/WARNING REDIS_URL: connected, but its maxmemory-policy is volatile-lru.* noeviction/);
-      const onPostgres = await runTreadle(['check'], { env: { ...env, TREADLE_QUEUE_BACKEND: 'postgres' } });
+      const onPostgres = await commandLine(['check'], { ...env, TREADLE_QUEUE_BACKEND: 'postgres' });
       expect(onPostgres.stdout).toMatch(/ok +REDIS_URL: connected$/m);
     } finally {
       await server.stop();
@@ -137,7 +137,7 @@ describeWithRedisProgram('treadle check with Redis', (program) => {
 describe('other commands with a wrong DATABASE_URL', () => {
   it('end with exit code 1 and say what to do', async () => {
     const url = `postgres://someone:secret@127.0.0.1:${await closedPort()}/app`;
-    const { exitCode, stdout, stderr } = await runTreadle(['jobs', 'list'], { env: { DATABASE_URL: url } });
+    const { exitCode, stdout, stderr } = await commandLine(['jobs', 'list'], { DATABASE_URL: url });
     expect([exitCode, stdout]).toEqual([1, '']);
     expect(stderr).toMatch(/^treadle: DATABASE_URL \(127\.0\.0\.1:\d+\): nothing listens there\n.*treadle check/);
     expect(stderr).not.toMatch(/secret|    at /);
@@ -145,7 +145,7 @@ describe('other commands with a wrong DATABASE_URL', () => {
 
   it('tell machines the code', async () => {
     const url = `postgres://someone:secret@127.0.0.1:${await closedPort()}/app`;
-    const { exitCode, stderr } = await runTreadle(['jobs', 'list', '--json'], { env: { DATABASE_URL: url } });
+    const { exitCode, stderr } = await commandLine(['jobs', 'list', '--json'], { DATABASE_URL: url });
     expect(exitCode).toBe(1);
     expect(JSON.parse(stderr)).toMatchObject({ error: { code: 'DB_CONNECTION_ERROR' } });
   });
@@ -156,15 +156,15 @@ describe('treadle migrate', () => {
 
   it('applies what is pending once, shows it, and takes it back', async () => {
     const env = { DATABASE_URL: own.url };
-    const before = await runTreadle(['migrate', 'status'], { env });
+    const before = await commandLine(['migrate', 'status'], env);
     expect(before.stdout).toMatch(/001_foundation +pending/);
-    const up = await runTreadle(['migrate', 'up'], { env });
+    const up = await commandLine(['migrate', 'up'], env);
     expect([up.exitCode, up.stderr]).toEqual([0, '']);
     expect(up.stdout).toMatch(/^Applied 001_foundation, .*bullmq, pgboss\.$/m);
-    expect((await runTreadle(['migrate', 'up', '--json'], { env })).stdout).toBe('{"applied":[]}\n');
-    const after = await runTreadle(['migrate', 'status', '--json'], { env });
+    expect((await commandLine(['migrate', 'up', '--json'], env)).stdout).toBe('{"applied":[]}\n');
+    const after = await commandLine(['migrate', 'status', '--json'], env);
     expect(JSON.parse(after.stdout)).toMatchObject({ upToDate: true });
-    const down = await runTreadle(['migrate', 'down', '--json'], { env });
+    const down = await commandLine(['migrate', 'down', '--json'], env);
     expect((JSON.parse(down.stdout) as { takenBack: string[] }).takenBack).toHaveLength(1);
   });
 });

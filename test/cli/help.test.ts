@@ -2,8 +2,10 @@ import type { Command } from 'commander';
 import { describe, expect, it } from 'vitest';
 import { createProgram } from '../../src/cli/program.ts';
 import { runTreadle } from './run-treadle.ts';
+import { useCommandLine } from './use-command-line.ts';
 
 const never = () => () => Promise.reject(new Error('help runs nothing'));
+const commandLine = useCommandLine();
 const program = createProgram(never, never, false);
 
 /** Every command with something to run, by its words. */
@@ -41,7 +43,7 @@ describe('a group of commands', () => {
   it.each(['jobs', 'dead-letters', 'schedules', 'sagas', 'queues', 'keys', 'migrate'])(
     '%s lists them',
     async (group) => {
-      const { exitCode, stdout, stderr } = await runTreadle([group]);
+      const { exitCode, stdout, stderr } = await commandLine([group]);
       expect([exitCode, stderr]).toEqual([0, '']);
       expect(stdout).toMatch(new RegExp(`^Usage: treadle ${group}[\\s\\S]*Commands:`));
     },
@@ -50,7 +52,7 @@ describe('a group of commands', () => {
 
 describe('wrong arguments', () => {
   it('are followed by what to type', async () => {
-    const { stderr } = await runTreadle(['jobs', 'show']);
+    const { stderr } = await commandLine(['jobs', 'show']);
     expect(stderr).toContain('\nType: treadle jobs show [options] <id>\n');
   });
 
@@ -82,7 +84,7 @@ describe('wrong arguments', () => {
     [['start', 'cook'], /Allowed choices are api, worker, scheduler/],
     [['search', 'x', '--workspace', 'w', '--mode', 'psychic'], /keyword, semantic, hybrid/],
   ])('%j end with exit code 2 and one clear line', async (args, says) => {
-    const { exitCode, stdout, stderr } = await runTreadle(args);
+    const { exitCode, stdout, stderr } = await commandLine(args);
     expect([exitCode, stdout]).toEqual([2, '']);
     expect(stderr).toMatch(/^treadle: /);
     expect(stderr).toMatch(says);

@@ -1,12 +1,14 @@
 import { describe, expect, it } from 'vitest';
 import { writeFiles } from '../domain/imports/write-files.ts';
 import { useDatabase } from '../services/database.ts';
-import { runTreadle, startTreadle } from './run-treadle.ts';
+import { startTreadle } from './run-treadle.ts';
+import { useCommandLine } from './use-command-line.ts';
 
 const database = useDatabase();
+const commandLine = useCommandLine();
 
 const importInto = (path: string, workspace: string, ...more: string[]) =>
-  runTreadle(['import', path, '--workspace', workspace, ...more], { env: { DATABASE_URL: database.url } });
+  commandLine(['import', path, '--workspace', workspace, ...more], { DATABASE_URL: database.url });
 
 const documentsIn = (workspace: string) =>
   database.query<{ title: string; source_id: string }>(

@@ -1,10 +1,11 @@
 import { describe, expect, it } from 'vitest';
 import { useDatabase } from '../services/database.ts';
 import { runTreadle } from './run-treadle.ts';
+import { useCommandLine } from './use-command-line.ts';
 
 const database = useDatabase();
-const treadle = (args: readonly string[], input?: string) =>
-  runTreadle(args, { env: { DATABASE_URL: database.url }, ...(input === undefined ? {} : { input }) });
+const commandLine = useCommandLine();
+const treadle = (args: readonly string[]) => commandLine(args, { DATABASE_URL: database.url });
 
 const unknownId = '01890a5d-ac96-774b-bcce-b302099a8057';
 
@@ -31,9 +32,9 @@ describe('treadle enqueue', () => {
   });
 
   it('reads the payload from standard input', async () => {
-    const { exitCode, stdout } = await treadle(
+    const { exitCode, stdout } = await runTreadle(
       ['enqueue', 'embeddings.backfill', '-', '--delay', '3600', '--deduplication-key', 'stdin'],
-      `{"workspaceId":"${unknownId}"}`,
+      { env: { DATABASE_URL: database.url }, input: `{"workspaceId":"${unknownId}"}` },
     );
     expect(exitCode).toBe(0);
     expect(stdout).toMatch(/^Accepted job [0-9a-f-]{36} \(embeddings\.backfill, queue embeddings, delayed\)\.\n$/);

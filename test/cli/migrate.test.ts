@@ -5,9 +5,10 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { standInPgDump } from '../lib/backup/stand-in-pg-dump.ts';
 import { readProjectFile } from '../project/read-project-file.ts';
 import { useDatabase } from '../services/database.ts';
-import { runTreadle } from './run-treadle.ts';
+import { useCommandLine } from './use-command-line.ts';
 
 const database = useDatabase();
+const commandLine = useCommandLine();
 const empty = useDatabase({ schema: 'empty' });
 let folder = '';
 beforeAll(async () => {
@@ -16,7 +17,7 @@ beforeAll(async () => {
 afterAll(() => fs.rm(folder, { recursive: true }));
 
 const treadle = (args: readonly string[], env: Readonly<Record<string, string>> = {}) =>
-  runTreadle(args, { env: { DATABASE_URL: database.url, ...env } });
+  commandLine(args, { DATABASE_URL: database.url, ...env });
 
 describe('treadle migrate up', () => {
   it('--dry-run shows what would be applied, and changes nothing', async () => {
@@ -64,7 +65,7 @@ describe('treadle migrate check', () => {
       exitCode: 0,
       stdout: 'Nothing here locks a large table.\n',
     });
-    const { exitCode, stdout } = await runTreadle(['migrate', 'check', '--offline', good, bad]);
+    const { exitCode, stdout } = await commandLine(['migrate', 'check', '--offline', good, bad]);
     expect(exitCode).toBe(1);
     expect(stdout).toMatch(
       /^\S*bad\.sql:2 public\.orders: the index is built .*Better: CREATE INDEX CONCURRENTLY.*\n.*-- Safe: <reason>\n$/,

@@ -2,7 +2,7 @@ import { spawn, type ChildProcess } from 'node:child_process';
 import path from 'node:path';
 import { afterAll } from 'vitest';
 
-const root = path.join(import.meta.dirname, '..', '..');
+export const root = path.join(import.meta.dirname, '..', '..');
 
 export interface Run {
   readonly exitCode: number | null;
@@ -31,8 +31,10 @@ afterAll(() => {
 });
 
 /** Variables that would change what the command does are left out of what it inherits. */
-const inherited = Object.fromEntries(
-  Object.entries(process.env).filter(([name]) => /^(?:PATH|HOME|TMPDIR|LANG|USER)$/.test(name)),
+export const inherited: Readonly<Record<string, string>> = Object.fromEntries(
+  Object.entries(process.env).flatMap(([name, value = '']) =>
+    /^(?:PATH|HOME|TMPDIR|LANG|USER|NODE_COMPILE_CACHE)$/.test(name) ? [[name, value]] : [],
+  ),
 );
 
 /** Starts the real command in a process of its own. */

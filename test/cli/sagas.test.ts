@@ -3,9 +3,10 @@ import os from 'node:os';
 import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { useDatabase } from '../services/database.ts';
-import { runTreadle } from './run-treadle.ts';
+import { useCommandLine } from './use-command-line.ts';
 
 const database = useDatabase();
+const commandLine = useCommandLine();
 let folder = '';
 beforeAll(async () => {
   folder = await fs.mkdtemp(path.join(os.tmpdir(), 'treadle-sagas-'));
@@ -18,7 +19,7 @@ beforeAll(async () => {
 afterAll(() => fs.rm(folder, { recursive: true, force: true }));
 
 const treadle = (...args: readonly string[]) =>
-  runTreadle(args, { env: { DATABASE_URL: database.url, TREADLE_JOBS: path.join(folder, 'jobs.ts') } });
+  commandLine(args, { DATABASE_URL: database.url, TREADLE_JOBS: path.join(folder, 'jobs.ts') });
 
 describe('treadle sagas', () => {
   it('starts, lists and shows a saga that a module of the app brings', async () => {

@@ -1,10 +1,11 @@
 import { beforeAll, describe, expect, it } from 'vitest';
 import { writeFiles } from '../domain/imports/write-files.ts';
 import { useDatabase } from '../services/database.ts';
-import { runTreadle } from './run-treadle.ts';
+import { useCommandLine } from './use-command-line.ts';
 
 const database = useDatabase();
-const treadle = (...args: string[]) => runTreadle(args, { env: { DATABASE_URL: database.url } });
+const commandLine = useCommandLine();
+const treadle = (...args: string[]) => commandLine(args, { DATABASE_URL: database.url });
 
 beforeAll(async () => {
   const folder = await writeFiles({

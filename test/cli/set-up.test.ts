@@ -1,9 +1,10 @@
 import { describe, expect, it } from 'vitest';
 import { useDatabase } from '../services/database.ts';
-import { runTreadle } from './run-treadle.ts';
+import { useCommandLine } from './use-command-line.ts';
 
 const database = useDatabase();
-const treadle = (args: readonly string[]) => runTreadle(args, { env: { DATABASE_URL: database.url } });
+const commandLine = useCommandLine();
+const treadle = (args: readonly string[]) => commandLine(args, { DATABASE_URL: database.url });
 
 describe('treadle keys', () => {
   it('makes a key whose secret alone is printed, lists it without, and revokes it', async () => {

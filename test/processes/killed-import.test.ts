@@ -7,7 +7,7 @@ import { OpenAiServer } from '../doubles/openai-server.ts';
 import { useDatabase } from '../services/database.ts';
 import { useTreadleProcesses } from './treadle-processes.ts';
 
-const documents = 2_000;
+const documents = 800;
 const database = useDatabase();
 const processes = useTreadleProcesses();
 const openAi = new OpenAiServer();
@@ -21,7 +21,7 @@ afterAll(async () => {
   await fs.rm(folder, { recursive: true, force: true });
 });
 
-test('a worker killed while 2,000 documents are embedded loses none, and asks at most for the batch in flight twice', async () => {
+test('a worker killed while 800 documents are embedded loses none, and asks at most for the batch in flight twice', async () => {
   const file = path.join(folder, 'documents.jsonl');
   const lines = Array.from({ length: documents }, (_, n) =>
     JSON.stringify({ id: `d${n}`, title: `Document ${n}`, content: `Word${n} about the number ${n * 7}.` }),
@@ -44,7 +44,7 @@ test('a worker killed while 2,000 documents are embedded loses none, and asks at
   const worker = await processes.start('worker', env);
   const imported = await runTreadle(['import', file, '--workspace', 'numbers'], { env });
   expect(imported).toMatchObject({ exitCode: 0 });
-  await expect.poll(embedded, { timeout: 60_000 }).toBeGreaterThan(300);
+  await expect.poll(embedded, { timeout: 60_000 }).toBeGreaterThan(200);
   await processes.end(worker, 'SIGKILL');
   const inFlight = 16;
   expect(await embedded()).toBeLessThan(documents);

@@ -299,7 +299,11 @@ const suite = (redis?: Pick<TestRedis, 'url'>): void => {
     const batches = await Promise.all(
       Array.from({ length: 10 }, (_, tenant) => enqueuer.enqueueMany(echo, payloads, { tenant: `tenant-${tenant}` })),
     );
-    for (const { id } of batches.flat()) await finished(id);
+    const ids = batches.flat().map(({ id }) => id);
+    const done = `SELECT FROM treadle.finished_jobs WHERE id = ANY ($1) AND state = 'completed'`;
+    await expect
+      .poll(async () => (await database.query(done, [ids])).length, { timeout: 50_000, interval: 100 })
+      .toBe(1_000);
     expect(seen.filter(({ n }) => n >= 1_000 && n < 1_100)).toHaveLength(1_000);
   });
 

@@ -115,12 +115,13 @@ const suite = (redis?: TestRedis): void => {
     );
   });
 
-  test('ten thousand children are added in batches, and each runs once', async () => {
+  // Several batches on either backend; the full number on the one that has them done sooner.
+  test.for([redis ? 10_000 : 2_600])('%i children are added in batches, and each runs once', async (count) => {
     const before = squared;
-    const job = await run({ children: 10_000 });
-    expect(job).toMatchObject({ state: 'completed', result: { done: 10_000, all: 10_000 } });
-    expect(squared - before).toBe(10_000);
-    expect(job.children).toEqual({ total: 10_000, open: 0, failed: 0 });
+    const job = await run({ children: count });
+    expect(job).toMatchObject({ state: 'completed', result: { done: count, all: count } });
+    expect(squared - before).toBe(count);
+    expect(job.children).toEqual({ total: count, open: 0, failed: 0 });
   });
 
   test('an attempt that fails while it adds children is followed by one that adds the rest', async () => {

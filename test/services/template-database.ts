@@ -33,7 +33,8 @@ export const createTemplate = async (url: string): Promise<string> => {
 /** A database of a test's own: a clone of `template`, or empty with `template0`. Answers its URL. */
 export const createDatabase = async (url: string, template: string): Promise<string> => {
   const name = uniqueName('test');
-  await withAdmin(url, (admin) => admin.query(`CREATE DATABASE ${name} TEMPLATE ${template}`));
+  // Copying files takes half as long as writing all of it to the WAL, where data need not reach the disk.
+  await withAdmin(url, (admin) => admin.query(`CREATE DATABASE ${name} TEMPLATE ${template} STRATEGY FILE_COPY`));
   return databaseAt(url, name);
 };
 
