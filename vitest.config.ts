@@ -9,7 +9,7 @@ export default defineConfig({
     reporters: ['default', './test/services/services-reporter.ts'],
     pool: 'forks',
     // More than the two cores of CI: tests mostly wait, for locks to run out and servers to start.
-    maxWorkers: 4,
+    maxWorkers: 3,
     sequence: { sequencer: LongestFirst },
     // What Node has compiled is kept, where bin/treadle.js keeps it too: a process of a test starts in half the time.
     env: { NODE_COMPILE_CACHE: path.join(import.meta.dirname, 'node_modules', '.cache', 'treadle') },

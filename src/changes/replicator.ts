@@ -6,19 +6,16 @@ import type { Postgres } from '../lib/postgres/postgres.ts';
 import type { Lsn } from '../lib/replication/lsn.ts';
 import type { PgoutputMessage } from '../lib/replication/pgoutput-message.ts';
 import { ReplicationStream } from '../lib/replication/replication-stream.ts';
-import { createSlot, dropSlot, readSlot } from '../lib/replication/slot.ts';
+import { readSlot } from '../lib/replication/slot.ts';
 import type { Sink } from './change-batch.ts';
 import { openEpoch } from './change-epoch.ts';
 import { ChangeFeed } from './change-feed.ts';
 import { endSilentReader } from './end-silent-reader.ts';
+import { openSlot } from './open-slot.ts';
 import { SinkPositions } from './sink-positions.ts';
+import { SinkTables } from './sink-tables.ts';
 import { SinkRunner, type SinkRunnerParts, type SinkState } from './sink-runner.ts';
-import {
-  checkServer,
-  ensurePublication,
-  StreamUnavailable,
-  type Publication,
-} from '../lib/replication/requirements.ts';
+import { checkServer, StreamUnavailable, type Publication } from '../lib/replication/requirements.ts';
 import { ddlPrefix, StreamStatus } from './stream-status.ts';
 
 export interface ReplicatorParts {
@@ -49,7 +46,8 @@ export interface ReplicatorStatus {
   readonly problem: string | undefined;
   readonly sinks: readonly {
     readonly name: string;
-    readonly state: SinkState;
+    /** `unavailable`: a table is not as it needs it. */
+    readonly state: SinkState | 'unavailable';
     readonly waiting: number;
     readonly position: Lsn;
   }[];
@@ -88,17 +86,20 @@ export class Replicator {
   #state: ReplicatorState = 'starting';
   #problem: string | undefined;
   #runners: readonly SinkRunner[] = [];
+  readonly #tables: SinkTables;
   /** The slot has to be made anew, as it has skipped changes. */
   #skipped = false;
   /** The end of the last transaction that was told. */
   #toldTo: Lsn = 0n;
   #storedAt = 0;
+  #isNearLoss = false;
   #running: Promise<void> | undefined;
 
   constructor(parts: ReplicatorParts) {
     this.#parts = parts;
     this.#statusMs = parts.statusMs ?? 1_000;
     this.#positions = new SinkPositions(parts.postgres);
+    this.#tables = new SinkTables(parts);
     this.#status = new StreamStatus({ ...parts, processId: parts.processId ?? 'unknown' });
   }
 
@@ -106,7 +107,15 @@ export class Replicator {
     return {
       state: this.#state,
       problem: this.#problem,
-      sinks: this.#runners.map(({ name, state, queue, position }) => ({ name, state, waiting: queue.size, position })),
+      sinks: [
+        ...this.#runners.map(({ name, state, queue, position }) => ({ name, state, waiting: queue.size, position })),
+        ...this.#tables.aside.map(({ sink: { name } }) => ({
+          name,
+          state: 'unavailable' as const,
+          waiting: 0,
+          position: 0n,
+        })),
+      ],
     };
   }
 
@@ -157,7 +166,7 @@ export class Replicator {
       if (this.#problem !== reason.message) log.error({ event: 'changes.unavailable', slot, problem: reason.message });
       this.#state = 'unavailable';
       this.#problem = reason.message;
-      await this.#status.tell(this.#state, reason.message, []).catch(() => undefined);
+      await this.#status.tell(this.#state, reason.message, [], this.#tables.aside).catch(() => undefined);
       return unavailablePauseMs;
     }
     this.#state = 'starting';
@@ -175,17 +184,13 @@ export class Replicator {
 
   /** Streams until something fails. */
   async #follow(signal: AbortSignal): Promise<void> {
-    const { postgres, log, slot, sinks } = this.#parts;
+    const { postgres, log, slot } = this.#parts;
     await checkServer(postgres, slot);
-    const unpublished = await this.#publish();
+    const sinks = await this.#tables.prepare();
     const epoch = await openEpoch(postgres);
-    const slotPosition = await this.#openSlot();
+    const slotPosition = await openSlot(this.#parts, { renew: this.#skipped });
     const known = await this.#positions.read();
-    const stale = sinks.filter(
-      ({ name, watches }) =>
-        (known.get(name) ?? -1n) < slotPosition ||
-        watches.some(({ schema, table }) => unpublished.has(`${schema}.${table}`)),
-    );
+    const stale = sinks.filter((sink) => (known.get(sink.name) ?? -1n) < slotPosition || this.#tables.hasMissed(sink));
     const failed = Promise.withResolvers<never>();
     failed.promise.catch(() => undefined);
     const course: Course = { stream: undefined, runners: [] };
@@ -207,6 +212,7 @@ export class Replicator {
     ended.catch(() => undefined);
     try {
       await this.#startOver(stale, slotPosition, signal);
+      this.#tables.forgetMissed();
       for (const runner of runners) runner.start();
       this.#state = 'streaming';
       this.#problem = undefined;
@@ -222,16 +228,6 @@ export class Replicator {
     }
   }
 
-  /** The tables that were in no publication until now, so that changes of theirs were not told. */
-  async #publish(): Promise<ReadonlySet<string>> {
-    const { postgres, publications, log } = this.#parts;
-    const added = [];
-    for (const publication of publications) added.push(...(await ensurePublication(postgres, publication)));
-    const names = added.map(({ schema, table }) => `${schema}.${table}`);
-    if (names.length > 0) log.warn({ event: 'changes.published', tables: names });
-    return new Set(names);
-  }
-
   #createRunner(
     sink: Sink,
     more: Pick<SinkRunnerParts, 'epoch' | 'position' | 'onProgress' | 'onFailure'>,
@@ -242,6 +238,7 @@ export class Replicator {
 
   #openStream(course: Course, fail: (error: unknown) => void): Promise<ReplicationStream> {
     const feed = new ChangeFeed(course.runners.map(({ queue, watches }) => ({ queue, watches })));
+    const described = new Set<number>();
     const hear = (): void => {
       for (const runner of course.runners) if (!runner.queue.isEmpty) runner.wake();
       regulate(course);
@@ -256,6 +253,11 @@ export class Replicator {
         feed.take(message);
         if (message.kind === 'commit') this.#toldTo = message.endLsn;
         else if (message.kind === 'message') this.#hearMessage(message, fail);
+        else if (message.kind === 'relation') {
+          // Described once more: its columns are others than before.
+          if (described.has(message.relation.oid)) this.#tables.lookAgain().catch(fail);
+          described.add(message.relation.oid);
+        }
         if (message.kind === 'commit' || course.runners.some((runner) => runner.isFull)) hear();
       },
       onIdle: (upTo) => {
@@ -273,32 +275,7 @@ export class Replicator {
     if (prefix !== ddlPrefix) return;
     this.#parts.log.info({ event: 'changes.tables-changed', tables: content });
     // A table that no longer is what a sink needs is told at once, and not by statements that fail later.
-    this.#publish().catch(fail);
-  }
-
-  /** Where the slot stands; it is made where there is none. */
-  async #openSlot(): Promise<Lsn> {
-    const { postgres, slot, log } = this.#parts;
-    let found = await readSlot(postgres, slot);
-    if (found && this.#skipped && found.activePid === null) {
-      log.warn({ event: 'changes.slot-renewed', slot, reason: 'a publication was missing' });
-      await dropSlot(postgres, slot);
-      found = undefined;
-    }
-    if (found?.confirmedFlush != null && found.walStatus !== 'lost') return found.confirmedFlush;
-    const client = await postgres.connectDirect('slot');
-    try {
-      if (found) {
-        log.warn({ event: 'changes.slot-renewed', slot, reason: 'WAL that it needed is gone' });
-        await client.query('SELECT pg_drop_replication_slot($1)', [slot]);
-      }
-      await createSlot(client, slot);
-    } finally {
-      await client.end();
-    }
-    const made = await readSlot(postgres, slot);
-    if (made?.confirmedFlush == null) throw new Error(`the replication slot ${slot} was removed while it was made`);
-    return made.confirmedFlush;
+    this.#tables.lookAgain().catch(fail);
   }
 
   async #startOver(stale: readonly Sink[], slotPosition: Lsn, signal: AbortSignal): Promise<void> {
@@ -312,16 +289,38 @@ export class Replicator {
   /** Stores positions, and sends a mark through the stream every so often. */
   async #keep(stream: ReplicationStream, runners: readonly SinkRunner[], signal: AbortSignal): Promise<void> {
     const { heartbeatMs = 5_000 } = this.#parts;
+    let lookedAt = performance.now();
     for (let markedAt = Number.NEGATIVE_INFINITY; ;) {
       if (performance.now() - markedAt >= heartbeatMs) {
         markedAt = performance.now();
         this.#status.note(stream.received);
-        await this.#status.tell(this.#state, undefined, runners);
+        await this.#status.tell(this.#state, undefined, runners, this.#tables.aside);
+        await this.#warnOfLoss();
+        if (this.#tables.aside.length > 0 && performance.now() - lookedAt > unavailablePauseMs) {
+          lookedAt = performance.now();
+          await this.#tables.lookAgain();
+        }
       }
       await delay(this.#statusMs, undefined, { signal });
       this.#parts.loop?.beat();
       await this.#store(stream, runners);
     }
+  }
+
+  /** Beyond max_slot_wal_keep_size the server lets the slot go, and every sink has to start over. */
+  async #warnOfLoss(): Promise<void> {
+    const { postgres, slot, log } = this.#parts;
+    const found = await readSlot(postgres, slot);
+    const isNear = found?.safeWalBytes != null && found.safeWalBytes < found.retainedBytes;
+    if (isNear && !this.#isNearLoss) {
+      log.warn({
+        event: 'changes.slot-near-loss',
+        slot,
+        retainedBytes: found.retainedBytes,
+        safeWalBytes: found.safeWalBytes,
+      });
+    }
+    this.#isNearLoss = isNear;
   }
 
   /** First stored, then confirmed. */

@@ -2,6 +2,7 @@ import type { Postgres } from '../lib/postgres/postgres.ts';
 import { WalHistory } from '../lib/postgres/wal-history.ts';
 import type { Lsn } from '../lib/replication/lsn.ts';
 import type { ReplicatorState } from './replicator.ts';
+import type { SetAside } from './sink-tables.ts';
 import type { SinkRunner } from './sink-runner.ts';
 
 /** Messages that the event triggers of migration 029 write when a table is changed. */
@@ -43,16 +44,28 @@ export class StreamStatus {
   }
 
   /** Writes the state down; while it streams, in a transaction that carries a mark. */
-  async tell(state: ReplicatorState, problem: string | undefined, runners: readonly SinkRunner[]): Promise<void> {
+  async tell(
+    state: ReplicatorState,
+    problem: string | undefined,
+    runners: readonly SinkRunner[],
+    aside: readonly SetAside[],
+  ): Promise<void> {
     const { postgres, slot, processId } = this.#parts;
     const now = performance.now();
-    const sinks = runners.map(({ name, state: sinkState, queue, position, lastError }) => ({
+    const following = runners.map(({ name, state: sinkState, queue, position, lastError }) => ({
       name,
       state: sinkState,
       waiting: queue.size,
       // One that is behind is as current as it was when it was left behind.
       lag: sinkState === 'behind' ? null : (this.#history.lagMs(position, now) ?? historyMs),
       error: lastError ?? null,
+    }));
+    const unable = aside.map(({ sink, error }) => ({
+      name: sink.name,
+      state: 'unavailable',
+      waiting: 0,
+      lag: null,
+      error: error.message,
     }));
     await postgres.query(
       `WITH told AS (
@@ -68,7 +81,15 @@ export class StreamStatus {
          WHERE s.name = given.name
        )
        SELECT CASE WHEN $3 = 'streaming' THEN pg_logical_emit_message(true, '${heartbeatPrefix}', $7) END`,
-      [processId, slot, state, problem ?? null, this.#lagMs ?? null, JSON.stringify(sinks), `${processId}|${now}`],
+      [
+        processId,
+        slot,
+        state,
+        problem ?? null,
+        this.#lagMs ?? null,
+        JSON.stringify([...following, ...unable]),
+        `${processId}|${now}`,
+      ],
     );
   }
 }

@@ -20,7 +20,7 @@ describe('help', () => {
     expect([exitCode, stderr]).toEqual([0, '']);
     const names = stdout.match(/(?<=^ {2})[a-z][a-z-]+(?= )/gm);
     expect(names?.join(' ')).toBe(
-      'dev start check migrate seed keys import search nodes enqueue jobs dead-letters schedules sagas queues health help',
+      'dev start check migrate seed keys import search rebuild verify nodes enqueue jobs dead-letters schedules sagas queues health help',
     );
   });
 

@@ -24,7 +24,7 @@ describe('docker-compose.yml', () => {
     const dockerfile = await readDockerfile();
     const entrypoint: unknown = JSON.parse(dockerfile.find(({ keyword }) => keyword === 'ENTRYPOINT')?.argument ?? '');
     expect(entrypoint).toEqual(['node', 'bin/treadle.js']);
-    expect([...processes.keys()]).toEqual(['api', 'worker', 'scheduler']);
+    expect([...processes.keys()]).toEqual(['api', 'worker', 'scheduler', 'replicator']);
     for (const [name, command] of processes) {
       expect(['node', 'bin/treadle.js', ...(services[name]?.command ?? [])].join(' ')).toBe(command);
     }

@@ -39,6 +39,13 @@ export const createDatabase = async (url: string, template: string): Promise<str
 };
 
 export const dropDatabase = async (url: string, name: string): Promise<void> => {
+  await withAdmin(url, (admin) =>
+    // A database whose changes somebody could still read can't be dropped.
+    admin.query(
+      `SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE database = $1 AND NOT active`,
+      [name],
+    ),
+  );
   await withAdmin(url, (admin) => admin.query(`DROP DATABASE IF EXISTS ${name} WITH (FORCE)`));
 };
 

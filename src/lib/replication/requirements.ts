@@ -81,7 +81,8 @@ const nameOf = ({ schema, table }: PublishedTable): string => `${quote(schema)}.
 const entryOf = (table: PublishedTable): string =>
   table.published ? `${nameOf(table)} (${table.published.map(quote).join(', ')})` : nameOf(table);
 /** As names are compared. */
-const keyOf = ({ schema, table }: { readonly schema: string; readonly table: string }): string => `${schema}.${table}`;
+export const keyOf = ({ schema, table }: { readonly schema: string; readonly table: string }): string =>
+  `${schema}.${table}`;
 
 /**
  * That a table is there, with its columns, and an identity by which its deleted rows are known.
@@ -121,16 +122,31 @@ const publishedTables = async (db: Queryable, publication: string): Promise<Read
   return new Set(rows.flatMap(({ schema, table }) => (schema && table ? [keyOf({ schema, table })] : [])));
 };
 
+/** What is wrong with tables, by their names; a published table without identity would refuse the app's updates. */
+export const findBrokenTables = async (
+  db: Queryable,
+  tables: readonly PublishedTable[],
+): Promise<ReadonlyMap<string, StreamUnavailable>> => {
+  const broken = new Map<string, StreamUnavailable>();
+  for (const table of tables) {
+    try {
+      await checkTable(db, table);
+    } catch (error) {
+      if (!(error instanceof StreamUnavailable)) throw error;
+      broken.set(keyOf(table), error);
+    }
+  }
+  return broken;
+};
+
 /**
- * Sees to it that the tables are published, and answers which were not: changes of these have not been told.
- * @throws StreamUnavailable with the statement when the user may not, and what {@link checkTable} throws: a published table
- * without identity would refuse updates.
+ * Sees to it that tables, which are as they have to be, are published, and answers which were not: changes of these have not been told.
+ * @throws StreamUnavailable with the statement when the user may not.
  */
 export const ensurePublication = async (
   db: Queryable,
   { name, tables, insertsOnly = false }: Publication,
 ): Promise<readonly PublishedTable[]> => {
-  for (const table of tables) await checkTable(db, table);
   const published = await publishedTables(db, name);
   const absent = tables.filter((table) => !published?.has(keyOf(table)));
   if (absent.length === 0) return [];
