@@ -44,6 +44,8 @@ export interface Sink {
    * holds has to be read again. Called before it is given what came since; called again when this rejects.
    */
   startOver(signal: AbortSignal): Promise<void>;
+  /** A stream begins, and it is not to start over. When this throws the stream begins once more. */
+  begin?(): Promise<void>;
   /** It takes batches again after it refused some for a while. What this throws is only logged. */
   recovered?(): Promise<void>;
 }

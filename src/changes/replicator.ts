@@ -213,6 +213,7 @@ export class Replicator {
     try {
       await this.#startOver(stale, slotPosition, signal);
       this.#tables.forgetMissed();
+      for (const sink of sinks) if (!stale.includes(sink)) await sink.begin?.();
       for (const runner of runners) runner.start();
       this.#state = 'streaming';
       this.#problem = undefined;

@@ -166,6 +166,8 @@ export class SinkRunner {
       if (this.#wasLeftBehind) this.#recover();
       return;
     }
+    // Perhaps by the process before this one.
+    this.#wasLeftBehind = true;
     const taken = await this.#offer({ ...chunk, xids: [], position: this.#visibleTo }, signal);
     if (taken) await this.#backlog.remove(chunk);
   }

@@ -1,5 +1,6 @@
 import type { Log } from '../../lib/log/create-log.ts';
 import type { Watch } from '../../lib/replication/watch.ts';
+import { isOfDefinition } from '../../domain/search/indexes/index-definition.ts';
 import { sinkOf } from '../../domain/search/indexes/index-states.ts';
 import type { DocumentKey } from '../../domain/search/indexes/index-source.ts';
 import {
@@ -61,6 +62,16 @@ export class SearchSink implements Sink {
     const known = await index.states.read(index.name);
     const reason = known?.live == null ? 'it was not built yet' : 'changes may have been missed';
     await index.states.suspect(index.name, reason);
+    await requestRebuild(index.name, reason);
+  }
+
+  /** One that was never finished, or is of a definition from before, is built. */
+  async begin(): Promise<void> {
+    const { index, log, requestRebuild } = this.#parts;
+    const live = (await index.states.read(index.name))?.live ?? null;
+    if (live !== null && isOfDefinition(live, index.source.definition)) return;
+    const reason = live === null ? 'it was not built yet' : 'its definition is another one';
+    log.warn({ event: 'search.index-to-be-rebuilt', index: index.name, live, reason });
     await requestRebuild(index.name, reason);
   }
 

@@ -30,6 +30,7 @@ const begin = async (index: SearchIndex, record: IndexRecord | undefined, reason
   const { elasticsearch, source, states, name } = index;
   const { definition } = source;
   const { alias, building } = definition.names;
+  await elasticsearch.checkVersion();
   const beside = await liveIndex(elasticsearch, building);
   if (record?.building && record.building === beside && isOfDefinition(beside, definition)) return beside;
   if (beside !== null) await removeIndex(index, beside);
@@ -76,7 +77,7 @@ const withoutTombstones = { bool: { must_not: { exists: { field: 'deleted_at' } 
  * Builds an index of the present definition beside the live one, which goes on being searched and written: everything is
  * written to the new one while changes go to both, both sides are compared, and one swap makes it live. Interrupted, it
  * goes on where it was.
- * @throws AppError of Elasticsearch and Postgres; SERVICE_UNAVAILABLE when nothing follows the tables;
+ * @throws AppError of Elasticsearch and Postgres; CONFIGURATION_ERROR for a server that is no Elasticsearch 8 or 9; SERVICE_UNAVAILABLE when nothing follows the tables;
  * DATA_CONSISTENCY_ERROR when the new index does not become equal to the tables, and the live one stays.
  */
 export const rebuildIndex = async (index: SearchIndex, options: RebuildOptions): Promise<Rebuilt> => {
