@@ -48,27 +48,42 @@ const removeIndex = async ({ elasticsearch }: SearchIndex, index: string): Promi
   );
 };
 
+const refreshEvery = async ({ elasticsearch }: SearchIndex, index: string, interval: '1s' | '-1'): Promise<void> => {
+  await elasticsearch.call((client, options) =>
+    client.indices.putSettings({ index, settings: { index: { refresh_interval: interval } } }, options),
+  );
+};
+
 /** From one moment to the next searches and writes go to the new index. */
 const swap = async (index: SearchIndex, made: string): Promise<string | null> => {
   const { elasticsearch, source } = index;
   const { alias, live, building } = source.definition.names;
-  const old = await liveIndex(elasticsearch, alias);
+  const found = await liveIndex(elasticsearch, alias);
+  const old = found === made ? null : found;
   const removals =
-    old === null || old === made ? [] : [alias, live].map((name) => ({ remove: { index: old, alias: name } }));
-  await elasticsearch.call((client, options) =>
-    client.indices.updateAliases(
-      {
-        actions: [
-          ...removals,
-          { remove: { index: made, alias: building } },
-          { add: { index: made, alias, is_write_index: true } },
-          { add: { index: made, alias: live, filter: withoutTombstones } },
-        ],
-      },
-      options,
-    ),
-  );
-  return old === made ? null : old;
+    old === null ? [] : [alias, live].map((name) => ({ remove: { index: old, alias: name, must_exist: false } }));
+  // From here on the old one shows nothing more, so that the new one shows no less.
+  if (old !== null) await refreshEvery(index, old, '-1');
+  try {
+    await elasticsearch.call((client, options) => client.indices.refresh({ index: made }, options));
+    await elasticsearch.call((client, options) =>
+      client.indices.updateAliases(
+        {
+          actions: [
+            ...removals,
+            { remove: { index: made, alias: building } },
+            { add: { index: made, alias, is_write_index: true } },
+            { add: { index: made, alias: live, filter: withoutTombstones } },
+          ],
+        },
+        options,
+      ),
+    );
+  } catch (error) {
+    if (old !== null) await refreshEvery(index, old, '1s').catch(() => undefined);
+    throw error;
+  }
+  return old;
 };
 
 const withoutTombstones = { bool: { must_not: { exists: { field: 'deleted_at' } } } };
