@@ -1,3 +1,4 @@
+import { z } from 'zod';
 import { AppError } from '../../../lib/errors/app-error.ts';
 import { backfillIndex } from './backfill-index.ts';
 import { isOfDefinition } from './index-definition.ts';
@@ -47,6 +48,19 @@ const removeIndex = async ({ elasticsearch }: SearchIndex, index: string): Promi
   );
 };
 
+/** What is left of rebuilds that were killed before they removed the index they had replaced: nothing leads to it. */
+const removeLeftovers = async (index: SearchIndex): Promise<void> => {
+  const { elasticsearch, source } = index;
+  const { alias } = source.definition.names;
+  const found = await elasticsearch.call((client, options) =>
+    client.indices.getAlias({ index: `${alias}-*` }, { ...options, ignore: [404] }),
+  );
+  for (const [name, { aliases = {} }] of Object.entries(found)) {
+    const isOurs = /^-[0-9a-f]{12}(?:-[0-9a-z]{8,9})?$/.test(name.slice(alias.length));
+    if (isOurs && Object.keys(aliases).length === 0) await removeIndex(index, name);
+  }
+};
+
 /** From one moment to the next searches and writes go to the new index. */
 const swap = async (index: SearchIndex, made: string): Promise<string | null> => {
   const { elasticsearch, source } = index;
@@ -70,6 +84,39 @@ const swap = async (index: SearchIndex, made: string): Promise<string | null> =>
   return old === made ? null : old;
 };
 
+const settingsShape = z.record(
+  z.string(),
+  z.object({ settings: z.object({ index: z.object({ refresh_interval: z.string().optional() }) }) }),
+);
+
+/** How long the live index shows nothing new at most, should this process be killed before the swap. */
+const heldBackFor = '30s';
+
+/**
+ * Does the last of a rebuild while the live index shows searches nothing that is newer than now: the new one, which was
+ * refreshed at other moments, must not show less than was seen before.
+ */
+const whileHeldBack = async (index: SearchIndex, work: () => Promise<string | null>): Promise<string | null> => {
+  const { elasticsearch, source } = index;
+  const live = await liveIndex(elasticsearch, source.definition.names.alias);
+  if (live === null) return work();
+  const answer = await elasticsearch.call((client, options) => client.indices.getSettings({ index: live }, options));
+  const before = settingsShape.safeParse(answer).data?.[live]?.settings.index.refresh_interval;
+  const refreshEvery = async (interval: string | null): Promise<void> => {
+    await elasticsearch.call((client, options) =>
+      client.indices.putSettings({ index: live, settings: { 'index.refresh_interval': interval } }, options),
+    );
+  };
+  // One that takes no changes at all shows nothing new either.
+  await refreshEvery(heldBackFor).catch(() => undefined);
+  try {
+    return await work();
+  } catch (error) {
+    await refreshEvery(before ?? null).catch(() => undefined);
+    throw error;
+  }
+};
+
 const withoutTombstones = { bool: { must_not: { exists: { field: 'deleted_at' } } } };
 
 /**
@@ -86,6 +133,7 @@ export const rebuildIndex = async (index: SearchIndex, options: RebuildOptions):
   const known = await states.read(name);
   if (known?.building && (await liveIndex(elasticsearch, alias)) === known.building) {
     await states.endBuilding(name, known.building);
+    await removeLeftovers(index);
     return { index: known.building, documents: await source.count(db), failed: 0, repaired: 0 };
   }
   const made = await begin(index, known, reason);
@@ -121,9 +169,14 @@ export const rebuildIndex = async (index: SearchIndex, options: RebuildOptions):
       { retryable: true },
     );
   }
-  const old = await swap(index, made);
+  const old = await whileHeldBack(index, async () => {
+    await states.awaitCurrent(name, { signal, timeoutMs: patienceMs });
+    await elasticsearch.call((client, request) => client.indices.refresh({ index: made }, request), { signal });
+    return swap(index, made);
+  });
   await states.endBuilding(name, made, comparedSince);
   if (old !== null) await removeIndex(index, old);
+  await removeLeftovers(index);
   return {
     index: made,
     documents: verification.documents,
