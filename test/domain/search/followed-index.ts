@@ -140,6 +140,7 @@ export const expectEqual = async (followed: FollowedIndex, documents: number): P
     surplus: 0,
     repaired: 0,
     unsettled: 0,
+    refused: [],
     found: [],
   });
 };

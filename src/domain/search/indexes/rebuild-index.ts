@@ -3,8 +3,9 @@ import { AppError } from '../../../lib/errors/app-error.ts';
 import { backfillIndex } from './backfill-index.ts';
 import { isOfDefinition } from './index-definition.ts';
 import type { IndexRecord } from './index-states.ts';
+import { keyText } from './index-source.ts';
 import type { FailedDocument } from './index-writer.ts';
-import { createIndex, liveIndex } from './initialize-indices.ts';
+import { createIndex, liveIndex, searchOnly } from './initialize-indices.ts';
 import type { SearchIndex } from './search-index.ts';
 import { verifyIndex } from './verify-index.ts';
 
@@ -66,16 +67,15 @@ const swap = async (index: SearchIndex, made: string): Promise<string | null> =>
   const { elasticsearch, source } = index;
   const { alias, live, building } = source.definition.names;
   const old = await liveIndex(elasticsearch, alias);
-  const removals =
-    old === null || old === made ? [] : [alias, live].map((name) => ({ remove: { index: old, alias: name } }));
+  const searches = await searchOnly(elasticsearch, live, made);
   await elasticsearch.call((client, options) =>
     client.indices.updateAliases(
       {
         actions: [
-          ...removals,
+          ...(old === null || old === made ? [] : [{ remove: { index: old, alias } }]),
           { remove: { index: made, alias: building } },
           { add: { index: made, alias, is_write_index: true } },
-          { add: { index: made, alias: live, filter: withoutTombstones } },
+          ...searches,
         ],
       },
       options,
@@ -117,8 +117,6 @@ const whileHeldBack = async (index: SearchIndex, work: () => Promise<string | nu
   }
 };
 
-const withoutTombstones = { bool: { must_not: { exists: { field: 'deleted_at' } } } };
-
 /**
  * Builds an index of the present definition beside the live one, which goes on being searched and written: everything is
  * written to the new one while changes go to both, both sides are compared, and one swap makes it live. Interrupted, it
@@ -149,7 +147,6 @@ export const rebuildIndex = async (index: SearchIndex, options: RebuildOptions):
     onCursor: (cursor) => states.noteCursor(name, made, cursor),
     onProgress: (documents) => onProgress(Math.min(0.8, (documents / total) * 0.8), `${documents} of ${total} written`),
   });
-  if (result.failed.length > 0) await onFailed(result.failed);
   const comparedSince = await states.now();
   const verification = await verifyIndex(index, {
     alias: building,
@@ -159,12 +156,19 @@ export const rebuildIndex = async (index: SearchIndex, options: RebuildOptions):
     onProgress: (documents) =>
       onProgress(0.8 + Math.min(0.19, (documents / total) * 0.19), `${documents} of ${total} compared`),
   });
-  const refused = new Set(result.failed.map(({ id }) => id));
-  const left = verification.found.filter((one) => !one.repaired && !refused.has(one.id));
-  if (left.length > 0) {
+  // Of all documents, also of those that were written before an interruption.
+  const refused = [...new Map([...result.failed, ...verification.refused].map((one) => [keyText(one), one])).values()];
+  if (refused.length > 0) await onFailed(refused);
+  const left =
+    verification.missing +
+    verification.different +
+    verification.surplus -
+    verification.repaired -
+    verification.refused.length;
+  if (left > 0) {
     throw new AppError(
       'DATA_CONSISTENCY_ERROR',
-      `the new index of ${name} differs from its tables in ${left.length} documents, and did not become live`,
+      `the new index of ${name} differs from its tables in ${left} documents, and did not become live`,
       { entity: 'index', entityId: name },
       { retryable: true },
     );
@@ -180,7 +184,7 @@ export const rebuildIndex = async (index: SearchIndex, options: RebuildOptions):
   return {
     index: made,
     documents: verification.documents,
-    failed: result.failed.length,
+    failed: refused.length,
     repaired: verification.repaired,
   };
 };
