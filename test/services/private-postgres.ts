@@ -40,9 +40,9 @@ export class PrivatePostgres {
   }
 
   /** Made and started. */
-  static async start(): Promise<PrivatePostgres> {
+  static async start(settings: Settings = {}): Promise<PrivatePostgres> {
     const { primary } = await PrivatePostgres.#make();
-    await primary.start();
+    await primary.start(settings);
     return primary;
   }
 
@@ -78,13 +78,14 @@ export class PrivatePostgres {
     return [await urlOf(folder, port), port];
   }
 
-  async start(): Promise<void> {
+  /** `settings`: beside, or instead of, its own. */
+  async start(settings: Settings = {}): Promise<void> {
     const outcome = await launch({
       folder: this.#folder,
       binaries: this.#binaries,
       port: this.#port,
       log,
-      settings: { ...noted, ...hasty, ...this.#settings },
+      settings: { ...noted, ...hasty, ...this.#settings, ...settings },
       wrapper: endsWithParent(),
     });
     if (outcome !== 'ready') throw new Error(`the server does not start: ${outcome}`);

@@ -8,13 +8,15 @@ const rememberedMs = 1_000;
 
 /** Why an index is not searched now; undefined: it is current. */
 export const whyNotCurrent = async ({ source, states, name }: SearchIndex): Promise<string | undefined> => {
-  const { heardAt, behindMs, problem, error } = await states.progress(name);
-  if (problem !== null) return problem;
-  if (heardAt === null) return 'no replicator runs: start one with "treadle start replicator"';
   const record = await states.read(name);
-  if (record?.live == null) return 'it is not built yet';
+  const { heardAt, behindMs, problem, error } = await states.progress(name);
+  // What keeps it from being built, too.
+  if (problem !== null) return problem;
+  if (record?.live == null)
+    return heardAt === null ? 'it is not built yet, and no replicator runs' : 'it is not built yet';
   if (!isOfDefinition(record.live, source.definition)) return 'it is of another definition, and has to be rebuilt';
   if (record.suspect !== null) return record.suspect;
+  if (heardAt === null) return 'no replicator runs';
   if (behindMs !== null && behindMs <= longestLagMs) return undefined;
   return error ?? 'it is behind its tables';
 };

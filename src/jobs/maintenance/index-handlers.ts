@@ -57,15 +57,19 @@ interface Control {
   readonly progress: (fraction: number, note?: string) => void;
 }
 
-type Summary = Omit<Verification, 'found'> & { readonly index: string };
+type Summary = Omit<Verification, 'found' | 'refused'> & { readonly index: string };
 
 const verifyOne = async (
-  { log }: Pick<Platform, 'log'>,
+  { log, enqueuer }: Pick<Platform, 'log' | 'enqueuer'>,
   index: SearchIndex,
   { signal, ratePerSecond, progress }: Control,
 ): Promise<Summary> => {
+  // Nobody need have written since somebody took an index or an alias away.
+  if ((await index.reconcile()) === 'missing') {
+    await enqueuer.enqueue(rebuildIndexJob, { index: index.name, reason: 'the index was deleted' });
+  }
   const total = Math.max(1, await index.source.count(index.db));
-  const { found, ...summary } = await verifyIndex(index, {
+  const { found, refused, ...summary } = await verifyIndex(index, {
     alias: index.source.definition.names.alias,
     signal,
     repair: true,
@@ -75,7 +79,13 @@ const verifyOne = async (
   const differences = summary.missing + summary.different + summary.surplus;
   await index.states.noteVerification(index.name, differences);
   if (differences > 0)
-    log.error({ event: 'search.index-differed', index: index.name, ...summary, found: found.slice(0, 10) });
+    log.error({
+      event: 'search.index-differed',
+      index: index.name,
+      ...summary,
+      refused: refused.length,
+      found: found.slice(0, 10),
+    });
   return { index: index.name, ...summary };
 };
 

@@ -1,3 +1,4 @@
+import type { estypes } from '@elastic/elasticsearch';
 import { z } from 'zod';
 import { AppError } from '../../../lib/errors/app-error.ts';
 import type { Elasticsearch } from '../../../lib/elasticsearch/connect-elasticsearch.ts';
@@ -13,14 +14,32 @@ export type IndexState =
 
 const aliasesShape = z.record(z.string(), z.object({ aliases: z.record(z.string(), z.unknown()) }));
 
-/** The index behind the alias; null without one. */
-export const liveIndex = async (elasticsearch: Elasticsearch, alias: string): Promise<string | null> => {
+/** The indices behind an alias. */
+export const indicesBehind = async (elasticsearch: Elasticsearch, alias: string): Promise<readonly string[]> => {
   const answer = await elasticsearch.call((client, options) =>
     client.indices.getAlias({ name: alias }, { ...options, ignore: [404] }),
   );
   const found = aliasesShape.safeParse(answer);
-  return found.success ? (Object.keys(found.data)[0] ?? null) : null;
+  return found.success ? Object.keys(found.data) : [];
 };
+
+/** The index behind the alias; null without one. */
+export const liveIndex = async (elasticsearch: Elasticsearch, alias: string): Promise<string | null> =>
+  (await indicesBehind(elasticsearch, alias))[0] ?? null;
+
+const withoutTombstones = { bool: { must_not: { exists: { field: 'deleted_at' } } } };
+
+/** What makes one index the only one that is searched by the alias. */
+export const searchOnly = async (
+  elasticsearch: Elasticsearch,
+  alias: string,
+  index: string,
+): Promise<readonly estypes.IndicesUpdateAliasesAction[]> => [
+  ...(await indicesBehind(elasticsearch, alias))
+    .filter((other) => other !== index)
+    .map((other) => ({ remove: { index: other, alias } })),
+  { add: { index, alias, filter: withoutTombstones } },
+];
 
 /** Makes an index with aliases, of which those for searching hide tombstones. @throws AppError of {@link Elasticsearch.call}. */
 export const createIndex = async (
@@ -30,7 +49,6 @@ export const createIndex = async (
   aliases: readonly string[],
   searched: readonly string[] = [],
 ): Promise<void> => {
-  const tombstones = { exists: { field: 'deleted_at' } };
   await elasticsearch.call((client, options) =>
     client.indices.create(
       {
@@ -39,7 +57,7 @@ export const createIndex = async (
         mappings,
         aliases: Object.fromEntries<object>([
           ...aliases.map((alias) => [alias, { is_write_index: true }] as const),
-          ...searched.map((alias) => [alias, { filter: { bool: { must_not: tombstones } } }] as const),
+          ...searched.map((alias) => [alias, { filter: withoutTombstones }] as const),
         ]),
       },
       options,

@@ -1,9 +1,11 @@
+import { z } from 'zod';
 import { AppError } from '../../../lib/errors/app-error.ts';
 import { backfillIndex } from './backfill-index.ts';
 import { isOfDefinition } from './index-definition.ts';
 import type { IndexRecord } from './index-states.ts';
+import { keyText } from './index-source.ts';
 import type { FailedDocument } from './index-writer.ts';
-import { createIndex, liveIndex } from './initialize-indices.ts';
+import { createIndex, liveIndex, searchOnly } from './initialize-indices.ts';
 import type { SearchIndex } from './search-index.ts';
 import { verifyIndex } from './verify-index.ts';
 
@@ -30,7 +32,6 @@ const begin = async (index: SearchIndex, record: IndexRecord | undefined, reason
   const { elasticsearch, source, states, name } = index;
   const { definition } = source;
   const { alias, building } = definition.names;
-  await elasticsearch.checkVersion();
   const beside = await liveIndex(elasticsearch, building);
   if (record?.building && record.building === beside && isOfDefinition(beside, definition)) return beside;
   if (beside !== null) await removeIndex(index, beside);
@@ -48,51 +49,79 @@ const removeIndex = async ({ elasticsearch }: SearchIndex, index: string): Promi
   );
 };
 
-const refreshEvery = async ({ elasticsearch }: SearchIndex, index: string, interval: '1s' | '-1'): Promise<void> => {
-  await elasticsearch.call((client, options) =>
-    client.indices.putSettings({ index, settings: { index: { refresh_interval: interval } } }, options),
+/** What is left of rebuilds that were killed before they removed the index they had replaced: nothing leads to it. */
+const removeLeftovers = async (index: SearchIndex): Promise<void> => {
+  const { elasticsearch, source } = index;
+  const { alias } = source.definition.names;
+  const found = await elasticsearch.call((client, options) =>
+    client.indices.getAlias({ index: `${alias}-*` }, { ...options, ignore: [404] }),
   );
+  for (const [name, { aliases = {} }] of Object.entries(found)) {
+    const isOurs = /^-[0-9a-f]{12}(?:-[0-9a-z]{8,9})?$/.test(name.slice(alias.length));
+    if (isOurs && Object.keys(aliases).length === 0) await removeIndex(index, name);
+  }
 };
 
 /** From one moment to the next searches and writes go to the new index. */
 const swap = async (index: SearchIndex, made: string): Promise<string | null> => {
   const { elasticsearch, source } = index;
   const { alias, live, building } = source.definition.names;
-  const found = await liveIndex(elasticsearch, alias);
-  const old = found === made ? null : found;
-  const removals =
-    old === null ? [] : [alias, live].map((name) => ({ remove: { index: old, alias: name, must_exist: false } }));
-  // From here on the old one shows nothing more, so that the new one shows no less.
-  if (old !== null) await refreshEvery(index, old, '-1');
-  try {
-    await elasticsearch.call((client, options) => client.indices.refresh({ index: made }, options));
-    await elasticsearch.call((client, options) =>
-      client.indices.updateAliases(
-        {
-          actions: [
-            ...removals,
-            { remove: { index: made, alias: building } },
-            { add: { index: made, alias, is_write_index: true } },
-            { add: { index: made, alias: live, filter: withoutTombstones } },
-          ],
-        },
-        options,
-      ),
-    );
-  } catch (error) {
-    if (old !== null) await refreshEvery(index, old, '1s').catch(() => undefined);
-    throw error;
-  }
-  return old;
+  const old = await liveIndex(elasticsearch, alias);
+  const searches = await searchOnly(elasticsearch, live, made);
+  await elasticsearch.call((client, options) =>
+    client.indices.updateAliases(
+      {
+        actions: [
+          ...(old === null || old === made ? [] : [{ remove: { index: old, alias } }]),
+          { remove: { index: made, alias: building } },
+          { add: { index: made, alias, is_write_index: true } },
+          ...searches,
+        ],
+      },
+      options,
+    ),
+  );
+  return old === made ? null : old;
 };
 
-const withoutTombstones = { bool: { must_not: { exists: { field: 'deleted_at' } } } };
+const settingsShape = z.record(
+  z.string(),
+  z.object({ settings: z.object({ index: z.object({ refresh_interval: z.string().optional() }) }) }),
+);
+
+/** How long the live index shows nothing new at most, should this process be killed before the swap. */
+const heldBackFor = '30s';
+
+/**
+ * Does the last of a rebuild while the live index shows searches nothing that is newer than now: the new one, which was
+ * refreshed at other moments, must not show less than was seen before.
+ */
+const whileHeldBack = async (index: SearchIndex, work: () => Promise<string | null>): Promise<string | null> => {
+  const { elasticsearch, source } = index;
+  const live = await liveIndex(elasticsearch, source.definition.names.alias);
+  if (live === null) return work();
+  const answer = await elasticsearch.call((client, options) => client.indices.getSettings({ index: live }, options));
+  const before = settingsShape.safeParse(answer).data?.[live]?.settings.index.refresh_interval;
+  const refreshEvery = async (interval: string | null): Promise<void> => {
+    await elasticsearch.call((client, options) =>
+      client.indices.putSettings({ index: live, settings: { 'index.refresh_interval': interval } }, options),
+    );
+  };
+  // One that takes no changes at all shows nothing new either.
+  await refreshEvery(heldBackFor).catch(() => undefined);
+  try {
+    return await work();
+  } catch (error) {
+    await refreshEvery(before ?? null).catch(() => undefined);
+    throw error;
+  }
+};
 
 /**
  * Builds an index of the present definition beside the live one, which goes on being searched and written: everything is
  * written to the new one while changes go to both, both sides are compared, and one swap makes it live. Interrupted, it
  * goes on where it was.
- * @throws AppError of Elasticsearch and Postgres; CONFIGURATION_ERROR for a server that is no Elasticsearch 8 or 9; SERVICE_UNAVAILABLE when nothing follows the tables;
+ * @throws AppError of Elasticsearch and Postgres; SERVICE_UNAVAILABLE when nothing follows the tables;
  * DATA_CONSISTENCY_ERROR when the new index does not become equal to the tables, and the live one stays.
  */
 export const rebuildIndex = async (index: SearchIndex, options: RebuildOptions): Promise<Rebuilt> => {
@@ -102,6 +131,7 @@ export const rebuildIndex = async (index: SearchIndex, options: RebuildOptions):
   const known = await states.read(name);
   if (known?.building && (await liveIndex(elasticsearch, alias)) === known.building) {
     await states.endBuilding(name, known.building);
+    await removeLeftovers(index);
     return { index: known.building, documents: await source.count(db), failed: 0, repaired: 0 };
   }
   const made = await begin(index, known, reason);
@@ -117,7 +147,6 @@ export const rebuildIndex = async (index: SearchIndex, options: RebuildOptions):
     onCursor: (cursor) => states.noteCursor(name, made, cursor),
     onProgress: (documents) => onProgress(Math.min(0.8, (documents / total) * 0.8), `${documents} of ${total} written`),
   });
-  if (result.failed.length > 0) await onFailed(result.failed);
   const comparedSince = await states.now();
   const verification = await verifyIndex(index, {
     alias: building,
@@ -127,23 +156,35 @@ export const rebuildIndex = async (index: SearchIndex, options: RebuildOptions):
     onProgress: (documents) =>
       onProgress(0.8 + Math.min(0.19, (documents / total) * 0.19), `${documents} of ${total} compared`),
   });
-  const refused = new Set(result.failed.map(({ id }) => id));
-  const left = verification.found.filter((one) => !one.repaired && !refused.has(one.id));
-  if (left.length > 0) {
+  // Of all documents, also of those that were written before an interruption.
+  const refused = [...new Map([...result.failed, ...verification.refused].map((one) => [keyText(one), one])).values()];
+  if (refused.length > 0) await onFailed(refused);
+  const left =
+    verification.missing +
+    verification.different +
+    verification.surplus -
+    verification.repaired -
+    verification.refused.length;
+  if (left > 0) {
     throw new AppError(
       'DATA_CONSISTENCY_ERROR',
-      `the new index of ${name} differs from its tables in ${left.length} documents, and did not become live`,
+      `the new index of ${name} differs from its tables in ${left} documents, and did not become live`,
       { entity: 'index', entityId: name },
       { retryable: true },
     );
   }
-  const old = await swap(index, made);
+  const old = await whileHeldBack(index, async () => {
+    await states.awaitCurrent(name, { signal, timeoutMs: patienceMs });
+    await elasticsearch.call((client, request) => client.indices.refresh({ index: made }, request), { signal });
+    return swap(index, made);
+  });
   await states.endBuilding(name, made, comparedSince);
   if (old !== null) await removeIndex(index, old);
+  await removeLeftovers(index);
   return {
     index: made,
     documents: verification.documents,
-    failed: result.failed.length,
+    failed: refused.length,
     repaired: verification.repaired,
   };
 };

@@ -7,7 +7,7 @@ import type { DocumentKey, IndexSource } from './index-source.ts';
 import { IndexStates, type IndexRecord } from './index-states.ts';
 import { IndexWriter, nothing, together, type WrittenDocuments } from './index-writer.ts';
 import { indexedKeys } from './indexed-documents.ts';
-import { liveIndex } from './initialize-indices.ts';
+import { indicesBehind, liveIndex, searchOnly } from './initialize-indices.ts';
 
 export interface SearchIndexParts {
   readonly source: IndexSource;
@@ -53,13 +53,15 @@ export class SearchIndex {
 
   /**
    * Compares what Postgres knows with what Elasticsearch has, after a write found no index: a swap that was not noted any
-   * more is noted; an index that somebody deleted is known as missing, and has to be built anew.
+   * more is noted; an index that somebody deleted is known as missing, and has to be built anew. The live one is, and it
+   * alone, the one that is searched.
    */
   async reconcile(): Promise<Reconciled> {
     const record = await this.states.read(this.name);
     if (!record) return 'missing';
     const { alias, building } = this.source.definition.names;
     const [live, beside] = [await liveIndex(this.elasticsearch, alias), await liveIndex(this.elasticsearch, building)];
+    if (live !== null) await this.#searchOnly(live);
     if (record.building !== null && live === record.building) {
       await this.states.endBuilding(this.name, record.building);
       return 'swapped';
@@ -103,6 +105,15 @@ export class SearchIndex {
       }));
       result = together(result, await this.writer.write([target], writes, signal));
     }
+  }
+
+  async #searchOnly(live: string): Promise<void> {
+    const { elasticsearch, source } = this;
+    const { live: searched } = source.definition.names;
+    const behind = await indicesBehind(elasticsearch, searched);
+    if (behind.length === 1 && behind[0] === live) return;
+    const actions = [...(await searchOnly(elasticsearch, searched, live))];
+    await elasticsearch.call((client, options) => client.indices.updateAliases({ actions }, options));
   }
 
   async #sweep(target: string, version: IndexVersion, signal: AbortSignal): Promise<WrittenDocuments> {

@@ -3,6 +3,7 @@ import { z } from 'zod';
 import { indexedHashes, indexedKeys, indexedSources } from './indexed-documents.ts';
 import { indexId } from './index-document.ts';
 import { keyText, type DocumentKey } from './index-source.ts';
+import type { FailedDocument } from './index-writer.ts';
 import type { SearchIndex } from './search-index.ts';
 
 export interface VerifyOptions {
@@ -37,6 +38,8 @@ export interface Verification {
   readonly repaired: number;
   /** Differed each time they were looked at, and changed each time too. */
   readonly unsettled: number;
+  /** Could not be repaired: Elasticsearch takes no such documents. */
+  readonly refused: readonly FailedDocument[];
   /** The first hundred. */
   readonly found: readonly FoundDifference[];
 }
@@ -181,9 +184,10 @@ export const verifyIndex = async (index: SearchIndex, options: VerifyOptions): P
   const { real, unsettled } = await confirm(index, suspects, options);
   const shown = await fieldsOf(index, real.slice(0, shownAtMost), options);
   const repaired = new Set<string>();
+  let refused: readonly FailedDocument[] = [];
   if (repair && real.length > 0) {
     const version = await index.states.publishedVersion(index.name);
-    await index.writer.update([alias], real, version, signal);
+    ({ failed: refused } = await index.writer.update([alias], real, version, signal));
     const left = new Set<string>();
     for (let from = 0; from < real.length; from += 500) {
       for (const one of await lookAt(index, real.slice(from, from + 500), options)) left.add(keyText(one));
@@ -198,6 +202,7 @@ export const verifyIndex = async (index: SearchIndex, options: VerifyOptions): P
     surplus: count('surplus'),
     repaired: repaired.size,
     unsettled,
+    refused,
     found: shown.map((one) => ({ ...one, repaired: repaired.has(keyText(one)) })),
   };
 };
