@@ -24,7 +24,8 @@ const answer = z.object({
     hits: z.array(
       z.object({
         _source: sourceShape,
-        sort: z.array(z.union([z.string(), z.number()])),
+        // Null in an index without workspaces.
+        sort: z.array(z.union([z.string(), z.number(), z.null()])),
       }),
     ),
   }),
@@ -48,7 +49,7 @@ async function* indexedDocuments(
   );
   let pit = id;
   try {
-    let searchAfter: (string | number)[] | undefined = after && [after.workspaceId, after.id];
+    let searchAfter: (string | number | null)[] | undefined = after && [after.workspaceId, after.id];
     for (;;) {
       const page = await elasticsearch.call(
         (client, options) =>
