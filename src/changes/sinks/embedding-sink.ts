@@ -26,7 +26,8 @@ export class EmbeddingSink implements Sink {
     this.watches = parts.source.watches.slice(0, 1);
   }
 
-  async apply({ entities }: AppliedBatch): Promise<void> {
+  async apply({ entities, truncated }: AppliedBatch): Promise<void> {
+    if (truncated.length > 0) await this.#removeLeft();
     for (let from = 0; from < entities.length; from += jobsAtOnce) {
       const part = entities.slice(from, from + jobsAtOnce);
       await this.#parts.enqueue(part.map(({ workspaceId, id }) => ({ workspaceId, id })));
@@ -39,8 +40,16 @@ export class EmbeddingSink implements Sink {
       signal.throwIfAborted();
       const page = await source.scan(db, after);
       after = page.at(-1);
-      if (after === undefined) return;
+      if (after === undefined) break;
       await enqueue(page.map(({ workspaceId, id }) => ({ workspaceId, id })));
     }
+    await this.#removeLeft();
+  }
+
+  /** A job for a row that is gone removes its embeddings. */
+  async #removeLeft(): Promise<void> {
+    const { source, db, enqueue } = this.#parts;
+    const left = await source.embeddedWithoutRow(db);
+    for (let from = 0; from < left.length; from += jobsAtOnce) await enqueue(left.slice(from, from + jobsAtOnce));
   }
 }

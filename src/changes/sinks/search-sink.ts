@@ -104,10 +104,9 @@ export class SearchSink implements Sink {
   #sort(entity: QueuedEntity, keys: DocumentKey[], writes: DocumentWrite[]): void {
     const { workspaceId, id, image } = entity;
     const { source } = this.#parts.index;
-    if (image && source.documentOf) {
-      const document = image.row && source.documentOf(image.row);
-      writes.push({ workspaceId, id, document, version: String(image.version) });
-    } else keys.push({ workspaceId, id });
+    const document = image && source.documentOf ? image.row && source.documentOf(image.row) : undefined;
+    if (image && document !== undefined) writes.push({ workspaceId, id, document, version: String(image.version) });
+    else keys.push({ workspaceId, id });
   }
 
   async #keep(failed: readonly FailedDocument[]): Promise<void> {

@@ -24,9 +24,10 @@ export const embedRowHandler = handle(embedRow, async ({ payload, platform, sign
   const { embeddings, indexes, postgres } = platform;
   const { source } = indexes.get(payload.index);
   if (!(source instanceof TableSource)) return completed({ chunks: 0, embedded: 0, reused: 0 });
-  const row = await source.textOf(postgres, payload);
+  const row = await source.textOf(postgres, payload.id);
   const entity = { entityType: source.entityType, entityId: payload.id };
-  if (!row) {
+  // Of nothing there is no vector: endpoints refuse an empty text.
+  if (!row || row.text.trim() === '') {
     await embeddings.removeEntity(entity);
     return completed({ chunks: 0, embedded: 0, reused: 0 });
   }

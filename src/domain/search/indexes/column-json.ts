@@ -16,6 +16,7 @@ const kinds: Readonly<Record<string, ColumnKind>> = {
   name: 'text',
   citext: 'text',
   character: 'padded',
+  bpchar: 'padded',
   'timestamp with time zone': 'moment',
   'timestamp without time zone': 'moment',
   date: 'day',
@@ -31,6 +32,16 @@ const number = /^-?\d+(?:\.\d+)?(?:e[+-]?\d+)?$/i;
 const moment = /^(\d{4}-\d\d-\d\d)[ T](\d\d:\d\d:\d\d(?:\.\d+)?)(?:\+00(?::?00)?|Z)?$/;
 const day = /^\d{4}-\d\d-\d\d$/;
 
+/** Of a column of fixed width: only the blanks that fill it up are no part of the value. */
+const withoutPadding = (text: string): string => {
+  let end = text.length;
+  while (end > 0 && text[end - 1] === ' ') end -= 1;
+  return text.slice(0, end);
+};
+
+/** In one line, as a document stands in a bulk request: a line break in JSON is only ever between its parts. */
+const inOneLine = (json: string): string => (json.includes('\n') ? json.replaceAll('\n', ' ') : json);
+
 /**
  * The JSON of a value as Postgres writes it, in the change stream and in {@link selectOf} alike: equal values are equal
  * texts. What JSON, or Elasticsearch, has no word for (NaN, infinity, years before Christ) is null.
@@ -45,7 +56,7 @@ export const jsonOfText = (kind: ColumnKind, text: string | null): string => {
     case 'text':
       return JSON.stringify(text);
     case 'padded':
-      return JSON.stringify(text.trimEnd());
+      return JSON.stringify(withoutPadding(text));
     case 'moment': {
       const [, date, time] = moment.exec(text) ?? [];
       return date === undefined ? 'null' : `"${date}T${time}Z"`;
@@ -54,7 +65,7 @@ export const jsonOfText = (kind: ColumnKind, text: string | null): string => {
       return day.test(text) ? `"${text}"` : 'null';
     case 'json':
     case 'other':
-      return text;
+      return inOneLine(text);
     default:
       return kind satisfies never;
   }
@@ -64,7 +75,7 @@ export const jsonOfText = (kind: ColumnKind, text: string | null): string => {
 export const selectOf = (kind: ColumnKind, column: string, type: string): string => {
   switch (kind) {
     case 'moment':
-      return `to_json(${type.startsWith('timestamp with time') ? `${column} AT TIME ZONE 'UTC'` : column}) #>> '{}'`;
+      return `to_json(${type.endsWith(' with time zone') ? `${column} AT TIME ZONE 'UTC'` : column}) #>> '{}'`;
     case 'day':
       return `to_json(${column}) #>> '{}'`;
     case 'other':
@@ -79,6 +90,9 @@ export const selectOf = (kind: ColumnKind, column: string, type: string): string
       return kind satisfies never;
   }
 };
+
+/** Whether such values name a row: as text they are the same in the change stream and in every session. */
+export const isKey = (kind: ColumnKind): boolean => kind === 'text' || kind === 'number';
 
 /** Whether the change stream writes such values as {@link jsonOfText} takes them. */
 export const isStreamed = (kind: ColumnKind): boolean => kind !== 'other';

@@ -25,6 +25,8 @@ export interface IndexDefinitionInput {
   readonly prefix: string;
   readonly settings: estypes.IndicesIndexSettings;
   readonly mappings: estypes.MappingTypeMapping;
+  /** What else the documents depend on: where their values come from. */
+  readonly content?: unknown;
 }
 
 const keyword: estypes.MappingProperty = { type: 'keyword' };
@@ -42,14 +44,15 @@ const ownProperties: Readonly<Record<string, estypes.MappingProperty>> = {
  * Completes a definition with its names, of which that of the index ends in a hash of the definition: any change of it is
  * another index.
  */
-export const completeDefinition = ({ name, prefix, settings, mappings }: IndexDefinitionInput): IndexDefinition => {
+export const completeDefinition = (input: IndexDefinitionInput): IndexDefinition => {
+  const { name, prefix, settings, mappings, content } = input;
   const whole: estypes.MappingTypeMapping = {
     dynamic: 'strict',
     ...mappings,
     properties: { ...mappings.properties, ...ownProperties },
   };
   const hash = createHash('sha256')
-    .update(JSON.stringify([settings, whole]))
+    .update(JSON.stringify(content === undefined ? [settings, whole] : [settings, whole, content]))
     .digest('hex')
     .slice(0, 12);
   const alias = `${prefix}${name}`;

@@ -4,8 +4,13 @@ import type { DocumentKey, SourceDocument } from './index-source.ts';
 /** Orders what is written under one id: digits of a number below 2^63, as text since numbers round above 2^53. */
 export type IndexVersion = string;
 
+/** Its first colon is the one behind it. */
+const workspacePart = (workspaceId: string): string =>
+  /[:%]/.test(workspaceId) ? workspaceId.replaceAll('%', '%25').replaceAll(':', '%3A') : workspaceId;
+
 /** A document's id in the index holds its workspace: what is written for one never touches another's. */
-export const indexId = ({ workspaceId, id }: DocumentKey): string => (workspaceId === '' ? id : `${workspaceId}:${id}`);
+export const indexId = ({ workspaceId, id }: DocumentKey): string =>
+  workspaceId === '' ? id : `${workspacePart(workspaceId)}:${id}`;
 
 /** A document of its content: `json` is an object, with everything but version and hash. */
 export const sourceDocument = (key: DocumentKey, json: string): SourceDocument => ({

@@ -58,8 +58,8 @@ export interface IndexSource {
     ids: readonly string[],
     after: DocumentKey | undefined,
   ): Promise<readonly DocumentKey[]>;
-  /** For sources whose watch carries rows: the document that a row is. */
-  documentOf?(row: ReadColumn): SourceDocument;
+  /** For sources whose watch carries rows: the document that a row is; undefined: it has to be read again. */
+  documentOf?(row: ReadColumn): SourceDocument | undefined;
 }
 
 /** Which of two keys comes first, as Postgres orders them: by workspace, then by id. */

@@ -24,7 +24,7 @@ const answer = z.object({
     hits: z.array(
       z.object({
         _source: sourceShape,
-        // Null: no workspace.
+        // Null in an index without workspaces.
         sort: z.array(z.union([z.string(), z.number(), z.null()])),
       }),
     ),

@@ -15,20 +15,57 @@ export const sqlName = (table: string): string => {
 
 export interface Column {
   readonly kind: ColumnKind;
-  /** As format_type() names it. */
+  /** As format_type() names it, with its length: what a text is cast to. */
   readonly type: string;
+  /** Made by Postgres of the others: the change stream does not carry it. */
+  readonly isGenerated: boolean;
 }
 
 type Columns = ReadonlyMap<string, Column>;
 
+interface ColumnRow {
+  readonly name: string;
+  readonly type: string;
+  readonly base: string;
+  readonly is_enum: boolean;
+  readonly is_generated: boolean;
+}
+
+/** A domain is taken for what it is made of. */
 const readColumns = async (db: Queryable, table: string): Promise<Columns> => {
-  const { rows } = await db.query<{ name: string; type: string; is_enum: boolean }>(
-    `SELECT a.attname::text AS name, format_type(a.atttypid, NULL) AS type, t.typtype = 'e' AS is_enum
+  const { rows } = await db.query<ColumnRow & Record<string, unknown>>(
+    `SELECT a.attname::text AS name, format_type(a.atttypid, a.atttypmod) AS type, format_type(base.oid, NULL) AS base,
+       base.typtype = 'e' AS is_enum, a.attgenerated <> '' AS is_generated
      FROM pg_attribute AS a JOIN pg_type AS t ON t.oid = a.atttypid
+     JOIN pg_type AS base ON base.oid = CASE t.typtype WHEN 'd' THEN t.typbasetype ELSE t.oid END
      WHERE a.attrelid = to_regclass($1) AND a.attnum > 0 AND NOT a.attisdropped`,
     [sqlName(table)],
   );
-  return new Map(rows.map(({ name, type, is_enum }) => [name, { type, kind: kindOfType(type, is_enum) }]));
+  return new Map(
+    rows.map(({ name, type, base, is_enum, is_generated }) => [
+      name,
+      { type, kind: kindOfType(base, is_enum), isGenerated: is_generated },
+    ]),
+  );
+};
+
+const relations: Readonly<Record<string, string>> = {
+  v: 'a view',
+  m: 'a materialized view',
+  f: 'a foreign table',
+  p: 'partitioned, and rows that go with a dropped partition would not be told of',
+};
+
+/** Undefined: it is there, and its changes are told row by row. */
+const faultOfTable = async (db: Queryable, table: string): Promise<string | undefined> => {
+  const { rows } = await db.query<{ kind: string }>(
+    'SELECT relkind::text AS kind FROM pg_class WHERE oid = to_regclass($1)',
+    [sqlName(table)],
+  );
+  const [found] = rows;
+  if (!found) return `there is no table ${table}`;
+  if (found.kind === 'r') return undefined;
+  return `${table} is ${relations[found.kind] ?? 'no table'}: only ordinary tables can be followed`;
 };
 
 const isUnique = async (db: Queryable, table: string, column: string): Promise<boolean> => {
@@ -52,7 +89,7 @@ export interface Catalog {
   readonly idIsUnique: boolean;
 }
 
-/** Looks at the tables of an index. @throws AppError CONFIGURATION_ERROR for one, or a column, that is not there. */
+/** Looks at the tables of an index. @throws AppError CONFIGURATION_ERROR for one that is not there, or no ordinary table. */
 export const readCatalog = async (db: Queryable, index: AppIndex): Promise<Catalog> => {
   const joins: readonly (OneJoin | ManyJoin)[] = [...Object.values(index.one), ...Object.values(index.many)];
   const names = [
@@ -62,9 +99,9 @@ export const readCatalog = async (db: Queryable, index: AppIndex): Promise<Catal
   ];
   const tables = new Map<string, Columns>();
   for (const name of new Set(names)) {
-    const columns = await readColumns(db, name);
-    if (columns.size === 0) throw refuse(index.name, `there is no table ${name}`);
-    tables.set(name, columns);
+    const fault = await faultOfTable(db, name);
+    if (fault !== undefined) throw refuse(index.name, fault);
+    tables.set(name, await readColumns(db, name));
   }
   return {
     columnOf: (table, column) => {

@@ -1,12 +1,14 @@
+import { z } from 'zod';
 import type { AppIndex, ManyJoin, OneJoin } from '../define-index.ts';
-import { selectOf, type ColumnKind } from './column-json.ts';
-import { quote, sqlName, type Catalog, type Column } from './table-catalog.ts';
+import { jsonOfText, selectOf } from './column-json.ts';
+import { quote, sqlName, type Catalog } from './table-catalog.ts';
 
 /** A field of the documents, and the expression that reads it. */
 export interface ReadField {
   readonly name: string;
-  readonly kind: ColumnKind;
   readonly expression: string;
+  /** The JSON of what it reads. */
+  readonly json: (text: string | null) => string;
 }
 
 const equal = (on: Readonly<Record<string, string>>, joined: string, main: string): string =>
@@ -14,28 +16,34 @@ const equal = (on: Readonly<Record<string, string>>, joined: string, main: strin
     .map(([theirs, ours]) => `${joined}.${quote(theirs)} = ${main}.${quote(ours)}`)
     .join(' AND ');
 
-const jsonExpression = ({ kind, type }: Column, column: string): string =>
-  kind === 'moment' || kind === 'day' || kind === 'padded'
-    ? `to_json(${selectOf(kind, column, type)})`
-    : `to_json(${column})`;
-
 /** The row of the index's table is `m`. */
 const oneFields = (catalog: Catalog, { table, on, fields }: OneJoin): readonly ReadField[] =>
-  Object.entries(fields).map(([name, column]) => ({
-    name,
-    kind: 'json',
-    expression: `(SELECT ${jsonExpression(catalog.columnOf(table, column), `j.${quote(column)}`)}::text FROM ${sqlName(table)} AS j WHERE ${equal(on, 'j', 'm')} LIMIT 1)`,
-  }));
+  Object.entries(fields).map(([name, column]) => {
+    const { kind, type } = catalog.columnOf(table, column);
+    const value = selectOf(kind, `j.${quote(column)}`, type);
+    return {
+      name,
+      json: (text) => jsonOfText(kind, text),
+      expression: `(SELECT ${value} FROM ${sqlName(table)} AS j WHERE ${equal(on, 'j', 'm')} LIMIT 1)`,
+    };
+  });
+
+const texts = z.array(z.string().nullable());
 
 const manyField = (catalog: Catalog, name: string, { table, on, through, column }: ManyJoin): ReadField => {
-  const value = jsonExpression(catalog.columnOf(table, column), `j.${quote(column)}`);
+  const { kind, type } = catalog.columnOf(table, column);
+  const value = selectOf(kind, `j.${quote(column)}`, type);
   const from = through
     ? `${sqlName(through.table)} AS t JOIN ${sqlName(table)} AS j ON ${equal(on, 'j', 't')} WHERE ${equal(through.on, 't', 'm')}`
     : `${sqlName(table)} AS j WHERE ${equal(on, 'j', 'm')}`;
   return {
     name,
-    kind: 'json',
-    expression: `(SELECT coalesce(json_agg(value ORDER BY value::text), '[]')::text FROM (SELECT ${value} AS value FROM ${from}) AS found)`,
+    json: (text) =>
+      `[${texts
+        .parse(JSON.parse(text ?? '[]'))
+        .map((one) => jsonOfText(kind, one))
+        .join()}]`,
+    expression: `(SELECT json_agg(value ORDER BY value COLLATE "C")::text FROM (SELECT ${value} AS value FROM ${from}) AS found)`,
   };
 };
 
@@ -43,54 +51,62 @@ const manyField = (catalog: Catalog, name: string, { table, on, through, column 
 export interface Shown {
   readonly kind: string;
   readonly table: string;
+  /** Of the table: what a changed row is told by. */
   readonly columns: readonly string[];
+  /** Whether a row `m` of the index's table shows rows of these, which may be gone by now. */
   readonly showing: string;
 }
 
-/** `from` brings the row `s`; its key columns are compared with texts, all of one row in one JSON array. */
-const shownBy = (kind: string, table: string, columns: readonly string[], from: string, catalog: Catalog): Shown => ({
+/** Compares expressions with the values told of changed rows, each in one JSON array, as the columns they come from. */
+const isAmong = (compared: readonly string[], types: readonly string[]): string =>
+  `(${compared.join(', ')}) IN (
+    SELECT ${types.map((type, place) => `(key ->> ${place})::${type}`).join(', ')}
+    FROM unnest($1::text[]) AS given (text), LATERAL (SELECT given.text::jsonb AS key) AS parsed)`;
+
+/** Rows of a table whose columns equal columns of `owner`. */
+const shownBy = (
+  catalog: Catalog,
+  kind: string,
+  { table, on }: { readonly table: string; readonly on: Readonly<Record<string, string>> },
+  owner: string,
+): Shown => ({
   kind,
   table,
-  columns,
-  showing: `(${columns.map((column) => `s.${quote(column)}`).join(', ')}) IN (
-    SELECT ${columns.map((column, place) => `(key ->> ${place})::${catalog.columnOf(table, column).type}`).join(', ')}
-    FROM unnest($1::text[]) AS given (text), LATERAL (SELECT given.text::jsonb AS key) AS parsed) AND ${from}`,
+  columns: Object.keys(on),
+  showing: isAmong(
+    Object.values(on).map((column) => `${owner}.${quote(column)}`),
+    Object.keys(on).map((column) => catalog.columnOf(table, column).type),
+  ),
 });
+
+const shownByMany = (catalog: Catalog, kind: string, { through, ...join }: ManyJoin): readonly Shown[] => {
+  if (!through) return [shownBy(catalog, kind, join, 'm')];
+  const linked = shownBy(catalog, kind, join, 't');
+  const links = `${sqlName(through.table)} AS t WHERE ${equal(through.on, 't', 'm')}`;
+  return [
+    { ...linked, showing: `EXISTS (SELECT FROM ${links} AND ${linked.showing})` },
+    shownBy(catalog, `${kind}/link`, through, 'm'),
+  ];
+};
+
+/** The kind of an index's vectors in the change stream. */
+export const vectorKindOf = (index: AppIndex): string => `${index.name}/vector`;
 
 /** Every table but the index's own. */
 export const allShown = (index: AppIndex, catalog: Catalog): readonly Shown[] => [
-  ...Object.entries(index.one).map(([name, { table, on }]) =>
-    shownBy(`${index.name}/${name}`, table, Object.keys(on), equal(on, 's', 'm'), catalog),
-  ),
-  ...Object.entries(index.many).flatMap(([name, { table, on, through }]) => {
-    const columns = Object.keys(on);
-    const kind = `${index.name}/${name}`;
-    if (!through) return [shownBy(kind, table, columns, equal(on, 's', 'm'), catalog)];
-    const linked = `EXISTS (SELECT FROM ${sqlName(through.table)} AS t WHERE ${equal(on, 's', 't')} AND ${equal(through.on, 't', 'm')})`;
-    return [
-      shownBy(kind, table, columns, linked, catalog),
-      shownBy(`${kind}/link`, through.table, Object.keys(through.on), equal(through.on, 's', 'm'), catalog),
-    ];
-  }),
+  ...Object.entries(index.one).map(([name, join]) => shownBy(catalog, `${index.name}/one/${name}`, join, 'm')),
+  ...Object.entries(index.many).flatMap(([name, join]) => shownByMany(catalog, `${index.name}/many/${name}`, join)),
   // The row's vectors, by the id that is the row's own.
   ...(index.embed.length === 0
     ? []
-    : [
-        shownBy(
-          `${index.name}/vector`,
-          index.table,
-          [index.id],
-          `s.${quote(index.id)} = m.${quote(index.id)}`,
-          catalog,
-        ),
-      ]),
+    : [shownBy(catalog, vectorKindOf(index), { table: index.table, on: { [index.id]: index.id } }, 'm')]),
 ];
 
 /** The fields of the documents: of the table itself, and of those that are joined to it. */
 export const allFields = (index: AppIndex, catalog: Catalog): readonly ReadField[] => [
   ...Object.entries(index.fields).map(([name, column]): ReadField => {
     const { kind, type } = catalog.columnOf(index.table, column);
-    return { name, kind, expression: selectOf(kind, `m.${quote(column)}`, type) };
+    return { name, json: (text) => jsonOfText(kind, text), expression: selectOf(kind, `m.${quote(column)}`, type) };
   }),
   ...Object.values(index.one).flatMap((join) => oneFields(catalog, join)),
   ...Object.entries(index.many).map(([name, join]) => manyField(catalog, name, join)),

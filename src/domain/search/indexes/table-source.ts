@@ -4,17 +4,29 @@ import type { ReadColumn, Watch } from '../../../lib/replication/watch.ts';
 import type { AppIndex } from '../define-index.ts';
 import { chunksMapping, type IndexedModel } from '../elasticsearch/definition.ts';
 import { chunksJson } from '../elasticsearch/knowledge-document.ts';
-import { isStreamed, jsonOfText } from './column-json.ts';
+import { isKey, isStreamed } from './column-json.ts';
 import { completeDefinition, type IndexDefinition } from './index-definition.ts';
 import { documentHead, sourceDocument } from './index-document.ts';
 import type { DocumentKey, IndexSource, SourceDocument, SourceTable } from './index-source.ts';
 import { quote, readCatalog, refuse, split, sqlName, type Catalog } from './table-catalog.ts';
-import { allFields, allShown, type ReadField, type Shown } from './table-joins.ts';
+import { allFields, allShown, vectorKindOf, type ReadField, type Shown } from './table-joins.ts';
 
 const mostDocuments = 500;
 const mostBytes = 8 * 1_048_576;
 
 const textOf = (row: ReadColumn, column: string): string => row(column) ?? '';
+
+/** Whether the stream carries all that a document is made of. */
+const isCarried = ({ table, fields, one, many, embed }: AppIndex, { columnOf }: Catalog): boolean =>
+  Object.keys(one).length + Object.keys(many).length + embed.length === 0 &&
+  Object.values(fields)
+    .map((column) => columnOf(table, column))
+    .every(({ kind, isGenerated }) => isStreamed(kind) && !isGenerated);
+
+/** A field, and how its JSON begins in a document. */
+interface WrittenField extends ReadField {
+  readonly head: string;
+}
 
 /** Documents made of the rows of an app's own table. */
 export class TableSource implements IndexSource {
@@ -23,10 +35,11 @@ export class TableSource implements IndexSource {
   readonly hasWorkspaces: boolean;
   readonly tables: readonly SourceTable[];
   readonly watches: readonly Watch[];
-  readonly documentOf?: (row: ReadColumn) => SourceDocument;
+  readonly documentOf?: (row: ReadColumn) => SourceDocument | undefined;
   readonly index: AppIndex;
   readonly #catalog: Catalog;
-  readonly #fields: readonly ReadField[];
+  readonly #fields: readonly WrittenField[];
+  readonly #columns: readonly string[];
   readonly #shown: readonly Shown[];
   readonly #model: IndexedModel;
 
@@ -37,22 +50,31 @@ export class TableSource implements IndexSource {
     this.#catalog = catalog;
     this.#model = model;
     this.#shown = allShown(index, catalog);
-    this.#fields = allFields(index, catalog);
+    this.#fields = allFields(index, catalog).map((field) => ({ ...field, head: `,${JSON.stringify(field.name)}:` }));
+    this.#columns = Object.values(index.fields);
     this.definition = this.#define(prefix);
-    const carriesRows =
-      this.#shown.length === 0 && index.embed.length === 0 && this.#fields.every(({ kind }) => isStreamed(kind));
+    const carriesRows = isCarried(index, catalog);
     this.watches = this.#watch(carriesRows);
     this.tables = this.#publish();
     if (carriesRows) this.documentOf = (row) => this.#fromRow(row);
   }
 
-  /** Looks at the tables. @throws AppError CONFIGURATION_ERROR for a table or column that is not there, or ids that are no UUIDs where texts are embedded. */
+  /**
+   * Looks at the tables.
+   * @throws AppError CONFIGURATION_ERROR for a table or column that is not there, or is not of a kind that can be followed,
+   * and for ids that are no UUIDs where texts are embedded.
+   */
   static async open(db: Queryable, index: AppIndex, model: IndexedModel, prefix: string): Promise<TableSource> {
     const catalog = await readCatalog(db, index);
-    const { type } = catalog.columnOf(index.table, index.id);
-    if (index.workspace !== undefined) catalog.columnOf(index.table, index.workspace);
-    if (index.embed.length > 0 && type !== 'uuid') {
-      throw refuse(index.name, `embed needs a column of uuids, and ${index.table}.${index.id} is ${type}`);
+    const { table, id, workspace, embed, name } = index;
+    for (const column of workspace === undefined ? [id] : [id, workspace]) {
+      const { kind, type, isGenerated } = catalog.columnOf(table, column);
+      if (!isKey(kind)) throw refuse(name, `${table}.${column} is ${type}: keys are uuids, numbers or texts`);
+      if (isGenerated) throw refuse(name, `${table}.${column} is generated, and the change stream does not carry it`);
+    }
+    const { type } = catalog.columnOf(table, id);
+    if (embed.length > 0 && type !== 'uuid') {
+      throw refuse(name, `embed needs a column of uuids, and ${table}.${id} is ${type}`);
     }
     return new TableSource(index, catalog, model, prefix);
   }
@@ -89,20 +111,30 @@ export class TableSource implements IndexSource {
     return this.#select(db, '', behind, [after.workspaceId, after.id]);
   }
 
-  /** What is embedded of a row, and when it was read; undefined: there is no such row. */
-  async textOf(
-    db: Queryable,
-    key: DocumentKey,
-  ): Promise<{ readonly text: string; readonly version: number } | undefined> {
-    const { id, workspace, table, fields, embed } = this.index;
+  /**
+   * What is embedded of the row with this id, in whichever workspace it is by now, and when it was read; undefined: there is
+   * no such row.
+   */
+  async textOf(db: Queryable, id: string): Promise<{ readonly text: string; readonly version: number } | undefined> {
+    const { table, fields, embed } = this.index;
     const texts = embed.map((name) => `m.${quote(fields[name] ?? '')}::text`);
     const { rows } = await db.query<{ text: string; version: number }>(
       `SELECT concat_ws(E'\n\n', ${texts.join(', ')}) AS text, extract(epoch FROM statement_timestamp())::integer AS version
-       FROM ${sqlName(table)} AS m WHERE m.${quote(id)} = $1::text::${this.#type(id)}
-         AND ${workspace === undefined ? `$2 = ''` : `m.${quote(workspace)} = $2::text::${this.#type(workspace)}`}`,
-      [key.id, key.workspaceId],
+       FROM ${sqlName(table)} AS m WHERE m.${quote(this.index.id)} = $1::uuid LIMIT 1`,
+      [id],
     );
     return rows[0];
+  }
+
+  /** Keys of rows that are gone and have embeddings still. */
+  async embeddedWithoutRow(db: Queryable): Promise<readonly DocumentKey[]> {
+    const { table, id } = this.index;
+    const { rows } = await db.query<{ id: string }>(
+      `SELECT DISTINCT e.entity_id::text AS id FROM treadle.embedded_entities AS e
+       WHERE e.entity_type = $1 AND NOT EXISTS (SELECT FROM ${sqlName(table)} AS m WHERE m.${quote(id)} = e.entity_id)`,
+      [this.entityType],
+    );
+    return rows.map((row) => ({ workspaceId: '', id: row.id }));
   }
 
   async absent(db: Queryable, keys: readonly DocumentKey[]): Promise<readonly DocumentKey[]> {
@@ -137,10 +169,18 @@ export class TableSource implements IndexSource {
       after === undefined ? [ids] : workspace === undefined ? [ids, after.id] : [ids, after.workspaceId, after.id];
     const { rows } = await db.query<{ id: string; ws: string | null }>(
       `SELECT ${keyed}::text AS id, ${workspace === undefined ? 'NULL' : `m.${quote(workspace)}::text`} AS ws FROM ${sqlName(table)} AS m
-       WHERE EXISTS (SELECT FROM ${sqlName(shown.table)} AS s WHERE ${shown.showing}) ${behind} ORDER BY ${order} LIMIT 1000`,
+       WHERE ${shown.showing} AND ${this.#isKeyed} ${behind} ORDER BY ${order} LIMIT 1000`,
       values,
     );
     return rows.map((row) => ({ workspaceId: row.ws ?? '', id: row.id }));
+  }
+
+  /** Rows without a key, or of no workspace, are no documents. */
+  get #isKeyed(): string {
+    const { id, workspace } = this.index;
+    return [id, ...(workspace === undefined ? [] : [workspace])]
+      .map((column) => `m.${quote(column)} IS NOT NULL`)
+      .join(' AND ');
   }
 
   #type(column: string): string {
@@ -156,12 +196,11 @@ export class TableSource implements IndexSource {
     const { id, workspace, table, embed } = this.index;
     const order =
       workspace === undefined || this.#catalog.idIsUnique ? `m.${quote(id)}` : `m.${quote(workspace)}, m.${quote(id)}`;
-    const has = workspace === undefined ? '' : `AND m.${quote(workspace)} IS NOT NULL`;
     const chunks = embed.length === 0 ? '' : `, ${this.#chunks(values.length)} AS chunks`;
     const { rows } = await db.query<Record<string, string | null> & { chunks?: Parameters<typeof chunksJson>[0] }>(
       `WITH sized AS (
          SELECT m.ctid AS place, sum(pg_column_size(m.*)) OVER (ORDER BY ${order}) - pg_column_size(m.*) AS bytes_before
-         FROM (SELECT m.*, m.ctid FROM ${sqlName(table)} AS m ${joined} WHERE ${where} ${has} ORDER BY ${order} LIMIT ${mostDocuments}) AS m
+         FROM (SELECT m.*, m.ctid FROM ${sqlName(table)} AS m ${joined} WHERE ${where} AND ${this.#isKeyed} ORDER BY ${order} LIMIT ${mostDocuments}) AS m
        )
        SELECT m.${quote(id)}::text AS id, ${workspace === undefined ? "''" : `m.${quote(workspace)}::text`} AS ws,
          ${this.#fields.map(({ expression }, place) => `${expression} AS f${place}`).join(', ')}${chunks}
@@ -171,8 +210,9 @@ export class TableSource implements IndexSource {
     );
     return rows.map((row) => {
       const key = { workspaceId: row['ws'] ?? '', id: row['id'] ?? '' };
-      const fields = this.#fields.map(({ kind }, place) => jsonOfText(kind, row[`f${place}`] ?? null));
-      return this.#document(key, fields, embed.length === 0 ? undefined : chunksJson(row.chunks ?? []));
+      const fields = this.#fields.map(({ json, head }, place) => head + json(row[`f${place}`] ?? null));
+      if (embed.length > 0) fields.push(`,"chunks":${chunksJson(row.chunks ?? [])}`);
+      return this.#document(key, fields);
     });
   }
 
@@ -182,28 +222,29 @@ export class TableSource implements IndexSource {
         AND e.model = $${before + 1} AND e.dimensions = $${before + 2}::integer)`;
   }
 
-  #fromRow(row: ReadColumn): SourceDocument {
-    const { id, workspace, fields } = this.index;
+  /** Undefined when the stream did not tell a column, such as one that was dropped: the row has to be read again. */
+  #fromRow(row: ReadColumn): SourceDocument | undefined {
+    const { id, workspace } = this.index;
     const key = { workspaceId: workspace === undefined ? '' : textOf(row, workspace), id: textOf(row, id) };
-    const columns = Object.values(fields);
-    return this.#document(
-      key,
-      this.#fields.map(({ kind }, place) => jsonOfText(kind, row(columns[place] ?? '') ?? null)),
-      undefined,
-    );
+    const fields: string[] = [];
+    for (const [place, { head, json }] of this.#fields.entries()) {
+      const value = row(this.#columns[place] ?? '');
+      if (value === undefined) return undefined;
+      fields.push(head + json(value));
+    }
+    return this.#document(key, fields);
   }
 
-  #document(key: DocumentKey, fields: readonly string[], chunks: string | undefined): SourceDocument {
-    const body = this.#fields.map(({ name }, place) => `,${JSON.stringify(name)}:${fields[place] ?? 'null'}`).join('');
-    const json = `${documentHead(key).slice(0, -1)}${body}${chunks === undefined ? '' : `,"chunks":${chunks}`}}`;
-    return sourceDocument(key, json);
+  #document(key: DocumentKey, fields: readonly string[]): SourceDocument {
+    return sourceDocument(key, `${documentHead(key).slice(0, -1)}${fields.join('')}}`);
   }
 
   #define(prefix: string): IndexDefinition {
-    const { name, mapping, settings, embed } = this.index;
+    const { name, mapping, settings, embed, table, id, workspace, fields, one, many } = this.index;
     return completeDefinition({
       name,
       prefix,
+      content: [table, id, workspace, fields, one, many, embed],
       settings: { auto_expand_replicas: '0-1', ...settings },
       mappings: {
         // What an app gives Elasticsearch is Elasticsearch's to judge.
@@ -228,7 +269,7 @@ export class TableSource implements IndexSource {
         return workspaceId == null || key == null ? [] : [{ kind: name, workspaceId, id: key }];
       },
     };
-    const vectorKind = `${name}/vector`;
+    const vectorKind = vectorKindOf(this.index);
     const others = this.#shown
       .filter(({ kind }) => kind !== vectorKind)
       .map(({ kind, table: shown, columns }): Watch => ({

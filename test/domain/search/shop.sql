@@ -1,0 +1,13 @@
+CREATE SCHEMA shop;
+CREATE TABLE shop.part (id bigint PRIMARY KEY, name text, body text, weight integer);
+ALTER TABLE shop.part ALTER COLUMN body SET STORAGE EXTERNAL;
+CREATE TABLE shop.brand (id integer PRIMARY KEY, name text);
+CREATE TABLE shop.category (id integer PRIMARY KEY, name text);
+CREATE TABLE shop.product (shop text, id integer, title text, brand integer, PRIMARY KEY (shop, id));
+CREATE TABLE shop.product_category (shop text, product integer, category integer, PRIMARY KEY (shop, product, category));
+CREATE TABLE shop.review (id integer PRIMARY KEY, shop text NOT NULL, product integer NOT NULL, stars integer);
+CREATE UNIQUE INDEX review_of ON shop.review (shop, product, id);
+ALTER TABLE shop.review REPLICA IDENTITY USING INDEX review_of;
+CREATE TABLE shop.note (id uuid PRIMARY KEY, owner uuid NOT NULL, title text, body text);
+CREATE UNIQUE INDEX note_of ON shop.note (owner, id);
+ALTER TABLE shop.note REPLICA IDENTITY USING INDEX note_of;
