@@ -34,6 +34,7 @@ export default defineConfig({
         test: {
           name: 'processes',
           include: ['test/processes/**/*.test.ts'],
+          globalSetup: ['test/services/elasticsearch-program-setup.ts'],
           maxWorkers: 2,
           testTimeout: 180_000,
           sequence: { groupOrder: 1 },

@@ -1,5 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import pg from 'pg';
+import { Client } from 'pg';
 import { rebuildIndex } from '../../src/domain/search/indexes/rebuild-index.ts';
 import type { SearchIndex } from '../../src/domain/search/indexes/search-index.ts';
 import type { Breach } from '../audit.ts';
@@ -85,14 +85,14 @@ const judgeStates = async (world: SyncWorld, indexes: readonly SearchIndex[]): P
 };
 
 /** The process of the standby that receives, as itself tells; undefined while it connects. */
-const receiverOf = (standby: pg.Client) => async (): Promise<number | undefined> => {
+const receiverOf = (standby: Client) => async (): Promise<number | undefined> => {
   const { rows } = await standby.query<{ pid: number }>('SELECT pid FROM pg_stat_wal_receiver');
   return rows[0]?.pid;
 };
 
 const withDelays = async <T>(world: SyncWorld, seed: number, work: () => Promise<T>): Promise<T> => {
   if (!world.standby) return work();
-  const client = new pg.Client({ connectionString: world.standby.url });
+  const client = new Client({ connectionString: world.standby.url });
   await client.connect();
   const over = new AbortController();
   const delays = delayStandby(receiverOf(client), createRandom(seed, 'standby'), over.signal);

@@ -1,6 +1,6 @@
 import { once } from 'node:events';
 import { setTimeout as delay } from 'node:timers/promises';
-import pg from 'pg';
+import { Client, DatabaseError } from 'pg';
 import { from as copyFrom } from 'pg-copy-streams';
 import { createRandom, type Random } from '../random.ts';
 import type { SyncSize } from './sizes.ts';
@@ -140,7 +140,7 @@ const planCreation = (random: Random, low: number, mostRows: number): Unit => {
     };
   }
   // Large ones, by themselves.
-  if (kind < 0.2) {
+  if (kind < 0.15) {
     const bytes = random.int(50_000, 500_000);
     return {
       keys: 1,
@@ -164,20 +164,22 @@ const inTransaction = (random: Random, unit: Unit, more: readonly Step[]): Unit 
   return { keys, steps: [begin, ...steps, { ...step('SELECT'), holdMs }, ...more, commit] };
 };
 
+const truncated = ['oracle.notes', 'oracle.notes', 'treadle.knowledge_tags', 'treadle.knowledge CASCADE'];
+
 /** The next unit of a run: the same for the same numbers drawn. */
 const planUnit = (random: Random, made: number, mostRows: number): Unit => {
   const old = random.int(0, Math.max(1, made));
   const change = random.pick(changes)(random, old);
   const kind = random.next();
   if (kind < 0.004 && made > 500) {
-    const table = random.next() < 0.7 ? 'oracle.notes' : 'treadle.knowledge_tags';
+    const table = random.pick(truncated);
     return { keys: 0, steps: [step(`TRUNCATE ${table}`)] };
   }
   if (kind < 0.4) return inTransaction(random, { keys: 0, steps: change }, random.pick(changes)(random, old));
   return inTransaction(random, planCreation(random, made, mostRows), change);
 };
 
-const runStep = async (client: pg.Client, { text, values = [], lines, holdMs = 0 }: Step): Promise<void> => {
+const runStep = async (client: Client, { text, values = [], lines, holdMs = 0 }: Step): Promise<void> => {
   if (lines === undefined) await client.query(text, [...values]);
   else {
     const copy = client.query(copyFrom(text));
@@ -194,7 +196,7 @@ export const runWriters = async (options: WriterOptions): Promise<Written> => {
   const startedAt = performance.now();
   let [made, units, failed] = [0, 0, 0];
   const write = async (): Promise<void> => {
-    const client = new pg.Client({ connectionString: url, application_name: 'oracle-writer' });
+    const client = new Client({ connectionString: url, application_name: 'oracle-writer' });
     await client.connect();
     try {
       while (!signal.aborted || made < keys) {
@@ -206,7 +208,7 @@ export const runWriters = async (options: WriterOptions): Promise<Written> => {
         try {
           for (const one of unit.steps) await runStep(client, one);
         } catch (error) {
-          if (!(error instanceof pg.DatabaseError)) throw error;
+          if (!(error instanceof DatabaseError)) throw error;
           failed += 1;
           await client.query('ROLLBACK');
         }
