@@ -137,6 +137,19 @@ test('whoever writes, the sink hears what changed, with its workspace, and each 
   expect(mirror.held.size).toBe(0);
 });
 
+test('rows that came and went with a TRUNCATE are told too, so that a late write of them comes upon their end', async () => {
+  const mirror = new Mirror('mirror');
+  await streaming(start([mirror]));
+  await database.postgres.transaction(async (tx) => {
+    await tx.query(`INSERT INTO public.item VALUES ('w', 1)`);
+    await tx.query('TRUNCATE public.item');
+    await tx.query(`INSERT INTO public.item VALUES ('w', 2)`);
+  });
+  await equalsTable(mirror);
+  expect(mirror.batches).toMatchObject([{ truncated: ['item'] }]);
+  expect(entitiesOf(mirror).map(({ id }) => id)).toEqual(['1', '2']);
+});
+
 test('after each cut of the stream, and of its process, the sink equals the table again', async () => {
   const mirror = new Mirror('mirror');
   let replicator = start([mirror]);
