@@ -13,7 +13,9 @@ export interface Written {
   readonly failed: number;
 }
 
-export interface WriterOptions extends Pick<SyncSize, 'writers' | 'keys' | 'mostRows' | 'unitsPerSecond'> {
+type Plan = Pick<SyncSize, 'mostRows' | 'bulkShare' | 'truncateShare'>;
+
+export interface WriterOptions extends Plan, Pick<SyncSize, 'writers' | 'keys' | 'unitsPerSecond'> {
   readonly url: string;
   readonly seed: number;
   /** Aborted when writers may end, once there are enough keys. */
@@ -129,10 +131,10 @@ const creations: readonly ((random: Random, low: number, high: number) => readon
   (_, low, high) => [insertNotes(low, high, 300)],
 ];
 
-const planCreation = (random: Random, low: number, mostRows: number): Unit => {
+const planCreation = (random: Random, low: number, { mostRows, bulkShare }: Plan): Unit => {
   const kind = random.next();
-  if (kind < 0.1) {
-    const high = low + random.int(mostRows / 3, mostRows);
+  if (kind < bulkShare) {
+    const high = low + random.int(Math.ceil(mostRows / 3), mostRows);
     const steps = random.next() < 0.5 ? [copyNotes(low, high)] : [insertNotes(low, high, 60)];
     return {
       keys: high - low + 1,
@@ -140,7 +142,7 @@ const planCreation = (random: Random, low: number, mostRows: number): Unit => {
     };
   }
   // Large ones, by themselves.
-  if (kind < 0.15) {
+  if (kind < bulkShare + 0.05) {
     const bytes = random.int(50_000, 500_000);
     return {
       keys: 1,
@@ -167,16 +169,16 @@ const inTransaction = (random: Random, unit: Unit, more: readonly Step[]): Unit 
 const truncated = ['oracle.notes', 'oracle.notes', 'treadle.knowledge_tags', 'treadle.knowledge CASCADE'];
 
 /** The next unit of a run: the same for the same numbers drawn. */
-const planUnit = (random: Random, made: number, mostRows: number): Unit => {
+const planUnit = (random: Random, made: number, plan: Plan): Unit => {
   const old = random.int(0, Math.max(1, made));
   const change = random.pick(changes)(random, old);
   const kind = random.next();
-  if (kind < 0.004 && made > 500) {
+  if (kind < plan.truncateShare && made > 500) {
     const table = random.pick(truncated);
     return { keys: 0, steps: [step(`TRUNCATE ${table}`)] };
   }
   if (kind < 0.4) return inTransaction(random, { keys: 0, steps: change }, random.pick(changes)(random, old));
-  return inTransaction(random, planCreation(random, made, mostRows), change);
+  return inTransaction(random, planCreation(random, made, plan), change);
 };
 
 const runStep = async (client: Client, { text, values = [], lines, holdMs = 0 }: Step): Promise<void> => {
@@ -191,7 +193,7 @@ const runStep = async (client: Client, { text, values = [], lines, holdMs = 0 }:
 
 /** Writers in plain SQL, until they are told that it is enough; a unit a turn, each the next of one plan. */
 export const runWriters = async (options: WriterOptions): Promise<Written> => {
-  const { url, seed, writers, keys, mostRows, unitsPerSecond, signal } = options;
+  const { url, seed, writers, keys, unitsPerSecond, signal } = options;
   const random = createRandom(seed, 'writers');
   const startedAt = performance.now();
   let [made, units, failed] = [0, 0, 0];
@@ -200,7 +202,7 @@ export const runWriters = async (options: WriterOptions): Promise<Written> => {
     await client.connect();
     try {
       while (!signal.aborted || made < keys) {
-        const unit = planUnit(random, made, mostRows);
+        const unit = planUnit(random, made, options);
         made += unit.keys;
         units += 1;
         const dueIn = startedAt + (units / unitsPerSecond) * 1_000 - performance.now();
