@@ -36,7 +36,12 @@ export default defineConfig({
       {
         // Whole processes, which start and are killed, and on which tests wait for most of their time.
         extends: true,
-        test: { name: 'processes', include: ['test/processes/**/*.test.ts'], testTimeout: 180_000 },
+        test: {
+          name: 'processes',
+          include: ['test/processes/**/*.test.ts'],
+          globalSetup: ['test/services/elasticsearch-program-setup.ts'],
+          testTimeout: 180_000,
+        },
       },
     ],
   },

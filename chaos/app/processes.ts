@@ -1,12 +1,11 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import fs from 'node:fs';
-
 import path from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { endsWithParent } from '../../test/services/service.ts';
 
-export type AppRole = 'worker' | 'scheduler';
+export type AppRole = 'worker' | 'scheduler' | 'replicator';
 
 export interface AppProcess {
   readonly role: AppRole;
@@ -23,11 +22,15 @@ const isAlive = ({ child }: AppProcess): boolean => child.exitCode === null && c
 export class AppProcesses {
   readonly #env: Readonly<Record<string, string>>;
   readonly #folder: string;
-  readonly #wanted: Readonly<Record<AppRole, number>>;
+  readonly #wanted: Readonly<Partial<Record<AppRole, number>>>;
   readonly #running = new Set<AppProcess>();
   #started = 0;
 
-  constructor(folder: string, wanted: Readonly<Record<AppRole, number>>, env: Readonly<Record<string, string>>) {
+  constructor(
+    folder: string,
+    wanted: Readonly<Partial<Record<AppRole, number>>>,
+    env: Readonly<Record<string, string>>,
+  ) {
     this.#folder = folder;
     this.#wanted = wanted;
     this.#env = env;
@@ -65,8 +68,8 @@ export class AppProcesses {
 
   /** Starts what is missing. */
   async replenish(): Promise<void> {
-    const missing = (['worker', 'scheduler'] as const).flatMap((role) =>
-      Array.from({ length: Math.max(0, this.#wanted[role] - this.all(role).length) }, () => this.start(role)),
+    const missing = (['worker', 'scheduler', 'replicator'] as const).flatMap((role) =>
+      Array.from({ length: Math.max(0, (this.#wanted[role] ?? 0) - this.all(role).length) }, () => this.start(role)),
     );
     await Promise.all(missing);
   }

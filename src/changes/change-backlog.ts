@@ -5,8 +5,7 @@ import type { ChangeBatch } from './change-batch.ts';
 export interface BacklogChunk {
   readonly entities: readonly ChangedEntity[];
   readonly truncated: readonly string[];
-  /** The last mark in it. */
-  readonly mark: number;
+  readonly marks: readonly number[];
 }
 
 interface Row {
@@ -44,20 +43,22 @@ export class ChangeBacklog {
       `SELECT kind, workspace_id, entity_id, mark FROM treadle.change_backlog WHERE sink = $1 ORDER BY mark LIMIT $2`,
       [this.#sink, limit],
     );
-    const last = rows.at(-1);
-    if (!last) return undefined;
+    if (rows.length === 0) return undefined;
     return {
       entities: rows
         .filter((row) => row.entity_id !== '')
         .map((row) => ({ kind: row.kind, workspaceId: row.workspace_id, id: row.entity_id })),
       truncated: rows.filter((row) => row.entity_id === '').map(({ kind }) => kind),
-      mark: last.mark,
+      marks: rows.map(({ mark }) => mark),
     };
   }
 
-  /** The chunk was taken; what was marked again meanwhile stays. */
-  async remove({ mark }: BacklogChunk): Promise<void> {
-    await this.#db.query('DELETE FROM treadle.change_backlog WHERE sink = $1 AND mark <= $2', [this.#sink, mark]);
+  /** The chunk was taken; what was marked again meanwhile stays, and so does an older mark that was not seen yet. */
+  async remove({ marks }: BacklogChunk): Promise<void> {
+    await this.#db.query('DELETE FROM treadle.change_backlog WHERE sink = $1 AND mark = ANY ($2::bigint[])', [
+      this.#sink,
+      marks,
+    ]);
   }
 
   async count(): Promise<number> {

@@ -67,10 +67,15 @@ export class SinkQueue {
     this.#belong(transaction);
   }
 
-  /** What was waiting of the kind need not be read any more on its own, but the kind as a whole. */
+  /**
+   * The kind has to be read again as a whole. What was waiting of it is told all the same, without the rows that are gone:
+   * another process may be writing them still, and must come upon their tombstones.
+   */
   truncate(kind: string, transaction: OpenTransaction): void {
     this.#truncated.add(kind);
-    for (const [name, entity] of this.#entities) if (entity.kind === kind) this.#entities.delete(name);
+    for (const [name, { image, ...entity }] of this.#entities) {
+      if (entity.kind === kind && image) this.#entities.set(name, entity);
+    }
     this.#belong(transaction);
   }
 

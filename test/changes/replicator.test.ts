@@ -1,5 +1,5 @@
 import { afterEach, beforeAll, describe, expect, test } from 'vitest';
-import type { AppliedBatch, ChangeBatch, Sink } from '../../src/changes/change-batch.ts';
+import type { AppliedBatch, Sink } from '../../src/changes/change-batch.ts';
 import { Replicator, type ReplicatorParts } from '../../src/changes/replicator.ts';
 import { createLog } from '../../src/lib/log/create-log.ts';
 import { Postgres } from '../../src/lib/postgres/postgres.ts';
@@ -25,7 +25,7 @@ class Mirror implements Sink {
   readonly name: string;
   readonly watches = [items];
   readonly held = new Map<string, number>();
-  readonly batches: ChangeBatch[] = [];
+  readonly batches: AppliedBatch[] = [];
   overs = 0;
   fails = false;
 
@@ -137,6 +137,19 @@ test('whoever writes, the sink hears what changed, with its workspace, and each 
   expect(mirror.held.size).toBe(0);
 });
 
+test('rows that came and went with a TRUNCATE are told too, so that a late write of them comes upon their end', async () => {
+  const mirror = new Mirror('mirror');
+  await streaming(start([mirror]));
+  await database.postgres.transaction(async (tx) => {
+    await tx.query(`INSERT INTO public.item VALUES ('w', 1)`);
+    await tx.query('TRUNCATE public.item');
+    await tx.query(`INSERT INTO public.item VALUES ('w', 2)`);
+  });
+  await equalsTable(mirror);
+  expect(mirror.batches).toMatchObject([{ truncated: ['item'] }]);
+  expect(entitiesOf(mirror).map(({ id }) => id)).toEqual(['1', '2']);
+});
+
 test('after each cut of the stream, and of its process, the sink equals the table again', async () => {
   const mirror = new Mirror('mirror');
   let replicator = start([mirror]);
@@ -206,6 +219,18 @@ test('a position is confirmed only when every sink has what came before it', asy
   await expect.poll(confirmed, { timeout: 20_000 }).toBe(true);
 });
 
+test('a sink that is ahead of another takes nothing away from it', async () => {
+  const [ahead, behind] = [new Mirror('ahead'), new Mirror('behind')];
+  const first = start([ahead, behind]);
+  await streaming(first);
+  await end(first);
+  await database.query(`INSERT INTO public.item VALUES ('w', 1)`);
+  await database.query(`UPDATE treadle.change_sinks SET position = pg_current_wal_insert_lsn() WHERE name = 'ahead'`);
+  await streaming(start([ahead, behind]));
+  await equalsTable(behind);
+  expect(behind.overs).toBe(1);
+});
+
 describe('a sink that fails', () => {
   test('is left behind without the others, and takes all when it works again', async () => {
     const [fine, down] = [new Mirror('fine'), new Mirror('down')];
@@ -240,6 +265,24 @@ describe('a sink that fails', () => {
     await equalsTable(down);
     expect(down.overs).toBe(1);
   });
+});
+
+test('what is written from a backlog that an ended process left is newer than what was written before', async () => {
+  const down = new Mirror('down');
+  const first = start([down]);
+  await streaming(first);
+  await database.query(`INSERT INTO public.item VALUES ('w', 1)`);
+  await equalsTable(down);
+  const before = down.batches.at(-1)?.version ?? 0n;
+  down.fails = true;
+  await database.query('UPDATE public.item SET value = 1');
+  await expect.poll(() => first.status.sinks[0]?.state, { timeout: 20_000 }).toBe('behind');
+  await end(first);
+  const next = new Mirror('down');
+  await streaming(start([next]));
+  await expect.poll(() => next.held.get('1'), { timeout: 20_000 }).toBe(1);
+  expect(next.overs).toBe(0);
+  expect(next.batches[0]?.version).toBeGreaterThan(before);
 });
 
 test('a transaction larger than the queue passes through it', async () => {
@@ -297,4 +340,45 @@ test('a slot that is lost is made again, and its sinks start over', async () => 
   await streaming(start([mirror]));
   expect(mirror.overs).toBe(2);
   expect(mirror.held.get('1')).toBe(0);
+});
+
+describe('changes that were made while there was no publication are not lost', () => {
+  const change = async (): Promise<void> => {
+    await database.query('DROP PUBLICATION items');
+    await database.query(`INSERT INTO public.item VALUES ('w', 1)`);
+    await database.query('CREATE PUBLICATION items FOR TABLE public.item');
+  };
+
+  test('while somebody streams', async () => {
+    const mirror = new Mirror('mirror');
+    await streaming(start([mirror]));
+    await change();
+    await equalsTable(mirror);
+    expect(mirror.overs).toBe(2);
+  });
+
+  test('while nobody does', async () => {
+    const mirror = new Mirror('mirror');
+    const first = start([mirror]);
+    await streaming(first);
+    await end(first);
+    await change();
+    await streaming(start([mirror]));
+    await equalsTable(mirror);
+    expect(mirror.overs).toBe(2);
+  });
+
+  test('nor when it was not made again', async () => {
+    const mirror = new Mirror('mirror');
+    const first = start([mirror]);
+    await streaming(first);
+    await end(first);
+    await database.query('DROP PUBLICATION items');
+    await database.query(`INSERT INTO public.item VALUES ('w', 1)`);
+    await streaming(start([mirror]));
+    await equalsTable(mirror);
+    expect(mirror.overs).toBeGreaterThan(1);
+    await database.query(`INSERT INTO public.item VALUES ('w', 2)`);
+    await equalsTable(mirror);
+  });
 });
