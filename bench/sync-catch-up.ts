@@ -70,6 +70,8 @@ export const untilStreaming = async (replicator: Replicator): Promise<void> => {
 
 export interface CatchUp {
   readonly source: SyncSource;
+  /** The place of the first row. */
+  readonly first: number;
   readonly documents: number;
   readonly rounds: number;
   /** Sizes of raw requests that are tried. */
@@ -85,15 +87,16 @@ export interface CaughtUp {
 }
 
 /** Of each 1,000 documents a transaction of its own; without the triggers, which are not what is measured. */
-const touch = async ({ postgres }: SyncConnections, { source, documents }: CatchUp): Promise<void> => {
+const touch = async ({ postgres }: SyncConnections, { source, first, documents }: CatchUp): Promise<void> => {
   const statement =
     source === 'knowledge'
       ? `UPDATE treadle.knowledge AS k SET updated_at = clock_timestamp() FROM public.article AS a WHERE a.id = k.id AND a.place BETWEEN $1 AND $2`
       : `UPDATE public.article SET mark = 'round-' || clock_timestamp()::text WHERE place BETWEEN $1 AND $2`;
-  for (let from = 0; from < documents; from += 1_000) {
+  const end = first + documents;
+  for (let from = first; from < end; from += 1_000) {
     await postgres.transaction(async (tx) => {
       await tx.query('SET LOCAL session_replication_role = replica');
-      await tx.query(statement, [from, Math.min(documents, from + 1_000) - 1]);
+      await tx.query(statement, [from, Math.min(end, from + 1_000) - 1]);
     });
   }
   await postgres.query(`VACUUM ${source === 'knowledge' ? 'treadle.knowledge' : 'public.article'}`);
@@ -174,14 +177,16 @@ class CatchUpBench {
   async measure(): Promise<CaughtUp> {
     const { postgres } = this.#world;
     // The slot is made, and holds everything from here on.
-    const first = replicatorOf(this.#world, await renewIndex(this.#world, this.#source), () => undefined);
-    first.start();
-    await untilStreaming(first);
-    await first.close();
+    const opening = replicatorOf(this.#world, await renewIndex(this.#world, this.#source), () => undefined);
+    opening.start();
+    await untilStreaming(opening);
+    await opening.close();
     try {
-      const { rows } = await postgres.query<{ id: string }>('SELECT id FROM public.article WHERE place < $1', [
-        this.#asked.documents,
-      ]);
+      const { first, documents } = this.#asked;
+      const { rows } = await postgres.query<{ id: string }>(
+        'SELECT id FROM public.article WHERE place BETWEEN $1 AND $2',
+        [first, first + documents - 1],
+      );
       const lines = await linesOf(this.#world, this.#source, new Set(rows.map(({ id }) => id)));
       const bestSize = await this.#findBestSize(lines);
       const turns: readonly Turn[] = [

@@ -136,11 +136,15 @@ const bodyOf = (documents: readonly RealDocument[], place: number): string => {
   return body.slice(0, 700);
 };
 
-export const fillArticles = async (postgres: Postgres, count: number): Promise<void> => {
+export const createArticles = async (postgres: Postgres): Promise<void> => {
   await postgres.query(tables);
-  const texts = await realDocuments(Math.min(count, 20_000));
-  for (let from = 0; from < count; from += 1_000) {
-    const places = Array.from({ length: Math.min(1_000, count - from) }, (_, index) => from + index);
+};
+
+/** Rows from a place on, up to another. */
+export const fillArticles = async (postgres: Postgres, start: number, end: number): Promise<void> => {
+  const texts = await realDocuments(20_000);
+  for (let from = start; from < end; from += 1_000) {
+    const places = Array.from({ length: Math.min(1_000, end - from) }, (_, index) => from + index);
     await postgres.query(insertArticles, [
       places.map(() => randomUUID()),
       places,
@@ -151,14 +155,14 @@ export const fillArticles = async (postgres: Postgres, count: number): Promise<v
   await postgres.query('ANALYZE');
 };
 
-/** Documents of Treadle's own, of the articles' ids and texts; the first `embedded` of them with an invented vector. */
 const insertDocuments = [
   `INSERT INTO treadle.users (id, workspace_id, name) VALUES ('00000000-0000-4000-8000-000000000002', $1, 'Author')`,
   `INSERT INTO treadle.tags (workspace_id, name) SELECT $1, 'tag-' || n FROM generate_series(0, 99) AS n`,
   `INSERT INTO treadle.knowledge (id, workspace_id, title, content, status, excerpt, author_id)
-   SELECT id, $1, title, body, 'published', left(body, 100), '00000000-0000-4000-8000-000000000002' FROM public.article ORDER BY place`,
+   SELECT id, $1, title, body, 'published', left(body, 100), '00000000-0000-4000-8000-000000000002' FROM public.article WHERE place < $2 ORDER BY place`,
   `INSERT INTO treadle.knowledge_tags (workspace_id, knowledge_id, tag_id)
-   SELECT $1, a.article_id, t.id FROM public.article_tag AS a JOIN treadle.tags AS t ON t.workspace_id = $1 AND t.name = 'tag-' || a.tag_id`,
+   SELECT $1, l.article_id, t.id FROM public.article AS a JOIN public.article_tag AS l ON l.article_id = a.id
+   JOIN treadle.tags AS t ON t.workspace_id = $1 AND t.name = 'tag-' || l.tag_id WHERE a.place < $2`,
 ];
 
 const insertVectors = [
@@ -166,21 +170,25 @@ const insertVectors = [
      chunk_end, bits, vector)
    SELECT $1, 'knowledge', id, 0, $2, $3, sha256(id::text::bytea), 0, 400, B'0',
      ARRAY(SELECT (round(((random() - 0.5) * 0.09)::numeric, 7))::real FROM generate_series(1, $3::integer) WHERE place >= 0)
-   FROM public.article WHERE place < $4`,
+   FROM public.article WHERE place BETWEEN $4 AND $5`,
   `INSERT INTO treadle.embedded_entities (workspace_id, entity_type, entity_id, model, dimensions, version, chunks)
-   SELECT $1, 'knowledge', id, $2, $3, 1, 1 FROM public.article WHERE place < $4`,
+   SELECT $1, 'knowledge', id, $2, $3, 1, 1 FROM public.article WHERE place BETWEEN $4 AND $5`,
 ];
 
-/** Without triggers: what Postgres itself searches is not made. */
-export const fillKnowledge = async (postgres: Postgres, embedded: number): Promise<void> => {
+/**
+ * Documents of Treadle's own, of the articles' ids and texts: `plain` without vectors, and `embedded` behind them with an invented one
+ * each. Without triggers: what Postgres itself searches is not made.
+ */
+export const fillKnowledge = async (postgres: Postgres, plain: number, embedded: number): Promise<void> => {
+  const end = plain + embedded;
   const workspaceId = randomUUID();
   await postgres.transaction(async (tx) => {
     await tx.query('SET LOCAL session_replication_role = replica');
     for (const statement of insertDocuments) {
-      await tx.query(statement, statement.includes('$1') ? [workspaceId] : []);
+      await tx.query(statement, statement.includes('$2') ? [workspaceId, end] : [workspaceId]);
     }
     for (const statement of insertVectors) {
-      await tx.query(statement, [workspaceId, model.model, model.dimensions, embedded]);
+      await tx.query(statement, [workspaceId, model.model, model.dimensions, plain, end - 1]);
     }
   });
   await postgres.query('ANALYZE');
