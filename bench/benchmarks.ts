@@ -19,6 +19,7 @@ const benchmarks: Readonly<Record<string, () => Promise<Bench>>> = {
   backlog: async () => (await import('./backlog.ts')).benchBacklog,
   data: async () => (await import('./data.ts')).benchData,
   vectors: async () => (await import('./vectors.ts')).benchVectors,
+  sync: async () => (await import('./sync.ts')).benchSync,
   relevance: async () => (await import('./relevance.ts')).benchRelevance,
 };
 

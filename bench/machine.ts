@@ -35,7 +35,10 @@ const redisVersion = async (url: string): Promise<string> => {
   return /redis_version:(\S+)/.exec(info)?.[1] ?? '';
 };
 
-export const describeMachine = async ({ postgresUrl, redisUrl }: BenchServers): Promise<Machine> => ({
+export const describeMachine = async ({
+  postgresUrl,
+  redisUrl,
+}: Pick<BenchServers, 'postgresUrl' | 'redisUrl'>): Promise<Machine> => ({
   cpu: os.cpus()[0]?.model ?? 'unknown',
   cores: os.cpus().length,
   memoryGb: Math.round(os.totalmem() / 2 ** 30),

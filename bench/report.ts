@@ -26,9 +26,9 @@ export interface Report {
   readonly rows: readonly Row[];
 }
 
-const contestants = ['Treadle', 'raw BullMQ', 'plain pg', 'pg-boss', 'graphile-worker'];
+const contestants = ['Treadle', 'raw BullMQ', 'plain pg', 'raw Elasticsearch', 'pg-boss', 'graphile-worker'];
 /** Whom ratios are to. */
-const yardsticks = ['raw BullMQ', 'plain pg'];
+const yardsticks = ['raw BullMQ', 'plain pg', 'raw Elasticsearch'];
 
 const rounded = (value: number): string => (value >= 100 ? Math.round(value).toLocaleString('en') : value.toFixed(2));
 

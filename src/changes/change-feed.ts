@@ -48,6 +48,8 @@ const deleted: CarriedRow = { row: null, bytes: 0 };
 export class ChangeFeed {
   readonly #subscribers: readonly Subscriber[];
   readonly #routes = new Map<string, readonly Route[]>();
+  /** As often as a row is told. */
+  readonly #routesByRelation = new WeakMap<Relation, readonly Route[]>();
   #transaction: OpenTransaction | undefined;
 
   constructor(subscribers: readonly Subscriber[]) {
@@ -122,8 +124,13 @@ export class ChangeFeed {
     }
   }
 
-  #routesOf({ schema, name }: Relation): readonly Route[] {
-    return this.#routes.get(`${schema}.${name}`) ?? [];
+  #routesOf(relation: Relation): readonly Route[] {
+    let found = this.#routesByRelation.get(relation);
+    if (!found) {
+      found = this.#routes.get(`${relation.schema}.${relation.name}`) ?? [];
+      this.#routesByRelation.set(relation, found);
+    }
+    return found;
   }
 
   #open(): OpenTransaction {

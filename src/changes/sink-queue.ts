@@ -34,6 +34,9 @@ export class SinkQueue {
   #xids = new Set<number>();
   #bytes = 0;
   #position: Lsn = 0n;
+  /** Whose xid is in the set. */
+  #belongsTo: OpenTransaction | undefined;
+  #versioned = { commitLsn: -1n, version: 0n };
   #completeTo: Lsn | undefined;
 
   constructor(epoch: number) {
@@ -60,8 +63,9 @@ export class SinkQueue {
     // The order of the map is the order of the last changes.
     this.#entities.delete(name);
     if (carried) {
-      const version = versionOf(this.#epoch, positionOfCommit(transaction.commitLsn));
-      this.#entities.set(name, { ...entity, image: { row: carried.row, version } });
+      const image = { row: carried.row, version: this.#versionIn(transaction) };
+      const { kind, workspaceId, id } = entity;
+      this.#entities.set(name, { kind, workspaceId, id, image });
       this.#bytes += carried.bytes;
     } else this.#entities.set(name, entity);
     this.#belong(transaction);
@@ -96,13 +100,24 @@ export class SinkQueue {
     this.#entities = new Map();
     this.#truncated = new Set();
     this.#xids = new Set();
+    this.#belongsTo = undefined;
     this.#bytes = 0;
     this.#completeTo = undefined;
     return taken;
   }
 
-  #belong({ xid, commitLsn }: OpenTransaction): void {
-    this.#xids.add(xid);
-    this.#position = positionOfCommit(commitLsn);
+  /** Rows come many to a transaction. */
+  #versionIn({ commitLsn }: OpenTransaction): bigint {
+    if (this.#versioned.commitLsn !== commitLsn) {
+      this.#versioned = { commitLsn, version: versionOf(this.#epoch, positionOfCommit(commitLsn)) };
+    }
+    return this.#versioned.version;
+  }
+
+  #belong(transaction: OpenTransaction): void {
+    if (transaction === this.#belongsTo) return;
+    this.#belongsTo = transaction;
+    this.#xids.add(transaction.xid);
+    this.#position = positionOfCommit(transaction.commitLsn);
   }
 }

@@ -64,14 +64,21 @@ class Reader {
   }
 }
 
-const readTuple = (reader: Reader): Tuple =>
-  Array.from({ length: reader.int16() }, () => {
-    const kind = reader.character();
-    if (kind === 't') return reader.text();
-    if (kind === 'n') return null;
-    if (kind === 'u') return unchangedToast;
-    throw new Error(`pgoutput: a value of the unknown kind ${JSON.stringify(kind)}`);
-  });
+const textKind = 0x74;
+const nullKind = 0x6e;
+const unchangedKind = 0x75;
+
+const readTuple = (reader: Reader): Tuple => {
+  const values: Tuple[number][] = [];
+  for (let left = reader.int16(); left > 0; left -= 1) {
+    const kind = reader.byte();
+    if (kind === textKind) values.push(reader.text());
+    else if (kind === nullKind) values.push(null);
+    else if (kind === unchangedKind) values.push(unchangedToast);
+    else throw new Error(`pgoutput: a value of the unknown kind ${JSON.stringify(String.fromCharCode(kind))}`);
+  }
+  return values;
+};
 
 const readRelation = (reader: Reader): Relation => {
   const oid = reader.uint32();

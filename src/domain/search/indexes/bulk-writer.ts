@@ -45,26 +45,37 @@ const faultOf = ({ indexId, version }: IndexOperation): AppError | undefined => 
   if (Buffer.byteLength(indexId) > longestIdBytes || indexId === '') {
     return validationError('the index', [{ path: 'id', message: `must have 1 to ${longestIdBytes} bytes` }]);
   }
-  if (/^(?:0|[1-9]\d{0,18})$/.test(version) && BigInt(version) <= highestVersion) return undefined;
+  const isNumber = /^(?:0|[1-9]\d{0,18})$/.test(version);
+  if (isNumber && (version.length < 19 || BigInt(version) <= highestVersion)) return undefined;
   return validationError('the index', [{ path: 'version', message: 'must be a whole number from 0 to 2^63 - 1' }]);
 };
 
-const linesOf = ({ indexId, version, document }: IndexOperation): string[] => [
-  `{"index":{"_id":${JSON.stringify(indexId)},"version":${version},"version_type":"external_gte"}}`,
-  document,
-];
+interface EncodedOperation {
+  readonly id: string;
+  /** Its two lines. */
+  readonly lines: Buffer;
+}
 
-function* batches(operations: readonly IndexOperation[]): Generator<readonly IndexOperation[]> {
-  let batch: IndexOperation[] = [];
+/** Each on its own: to join thousands of texts first, as the client would, and encode the whole takes eight times as long. */
+const encode = ({ id, indexId, version, document }: IndexOperation): EncodedOperation => ({
+  id,
+  lines: Buffer.from(
+    `{"index":{"_id":${JSON.stringify(indexId)},"version":${version},"version_type":"external_gte"}}\n${document}\n`,
+  ),
+});
+
+function* batches(operations: readonly IndexOperation[]): Generator<readonly EncodedOperation[]> {
+  let batch: EncodedOperation[] = [];
   let bytes = 0;
   for (const operation of operations) {
-    const size = Buffer.byteLength(operation.document);
+    const encoded = encode(operation);
+    const size = encoded.lines.length;
     if (batch.length === mostOperations || (batch.length > 0 && bytes + size > mostBytes)) {
       yield batch;
       batch = [];
       bytes = 0;
     }
-    batch.push(operation);
+    batch.push(encoded);
     bytes += size;
   }
   if (batch.length > 0) yield batch;
@@ -103,7 +114,7 @@ export class BulkWriter {
   }
 
   /** A request that is refused as a whole is sent in halves, down to the document that it is refused for. */
-  async #send(batch: readonly IndexOperation[], signal: AbortSignal | undefined): Promise<WriteReport> {
+  async #send(batch: readonly EncodedOperation[], signal: AbortSignal | undefined): Promise<WriteReport> {
     try {
       return await this.#sendOnce(batch, signal);
     } catch (error) {
@@ -116,15 +127,15 @@ export class BulkWriter {
     }
   }
 
-  async #sendOnce(batch: readonly IndexOperation[], signal: AbortSignal | undefined): Promise<WriteReport> {
+  async #sendOnce(batch: readonly EncodedOperation[], signal: AbortSignal | undefined): Promise<WriteReport> {
     const answer = await this.#elasticsearch.call(
       (client, options) =>
-        client.bulk<string>(
+        client.transport.request(
           {
-            index: this.#alias,
-            require_alias: true,
-            filter_path: ['items.*.status', 'items.*.error.type'],
-            operations: batch.flatMap(linesOf),
+            method: 'POST',
+            path: `/${encodeURIComponent(this.#alias)}/_bulk`,
+            querystring: { require_alias: true, filter_path: 'items.*.status,items.*.error.type' },
+            bulkBody: Buffer.concat(batch.map(({ lines }) => lines)),
           },
           options,
         ),
