@@ -32,6 +32,7 @@ const begin = async (index: SearchIndex, record: IndexRecord | undefined, reason
   const { elasticsearch, source, states, name } = index;
   const { definition } = source;
   const { alias, building } = definition.names;
+  await elasticsearch.checkVersion();
   const beside = await liveIndex(elasticsearch, building);
   if (record?.building && record.building === beside && isOfDefinition(beside, definition)) return beside;
   if (beside !== null) await removeIndex(index, beside);
