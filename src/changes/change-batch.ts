@@ -35,8 +35,13 @@ export interface Sink {
   readonly name: string;
   readonly watches: readonly Watch[];
   /**
-   * Takes a batch; resolves once it is durable there. Batches come one after another in the order of commits, and the last
-   * ones again after a crash. It may reject as often as it likes: the batch is offered again.
+   * How many batches it may be given at once; 1 by default. More than that only where an older batch that ends after a newer
+   * one leaves what the newer one wrote, by the versions. Batches that share a transaction, and so a version, never overlap.
+   */
+  readonly batchesAtOnce?: number;
+  /**
+   * Takes a batch; resolves once it is durable there. Batches begin one after another in the order of commits, and the last
+   * ones come again after a crash. It may reject as often as it likes: the batch is offered again.
    */
   apply(batch: AppliedBatch, signal: AbortSignal): Promise<void>;
   /**

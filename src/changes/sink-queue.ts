@@ -12,6 +12,9 @@ export interface OpenTransaction {
 export interface TakenBatch extends ChangeBatch {
   /** Everything up to here is in this batch or in one before; undefined when no transaction has ended in it. */
   readonly completeTo: Lsn | undefined;
+  /** Of the first transaction, which the batch before may have begun; undefined without any. */
+  readonly firstPosition: Lsn | undefined;
+  readonly bytes: number;
 }
 
 /** A row that a sink is given as it is. */
@@ -34,6 +37,7 @@ export class SinkQueue {
   #xids = new Set<number>();
   #bytes = 0;
   #position: Lsn = 0n;
+  #firstPosition: Lsn | undefined;
   /** Whose xid is in the set. */
   #belongsTo: OpenTransaction | undefined;
   #versioned = { commitLsn: -1n, version: 0n };
@@ -96,11 +100,14 @@ export class SinkQueue {
       xids: [...this.#xids],
       position: this.#position,
       completeTo: this.#completeTo,
+      firstPosition: this.#firstPosition,
+      bytes: this.#bytes,
     };
     this.#entities = new Map();
     this.#truncated = new Set();
     this.#xids = new Set();
     this.#belongsTo = undefined;
+    this.#firstPosition = undefined;
     this.#bytes = 0;
     this.#completeTo = undefined;
     return taken;
@@ -119,5 +126,6 @@ export class SinkQueue {
     this.#belongsTo = transaction;
     this.#xids.add(transaction.xid);
     this.#position = positionOfCommit(transaction.commitLsn);
+    this.#firstPosition ??= this.#position;
   }
 }

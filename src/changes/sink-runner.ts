@@ -33,11 +33,20 @@ export interface SinkRunnerParts {
 /** `behind`: its changes go to the backlog, until it has taken that. */
 export type SinkState = 'following' | 'failing' | 'behind';
 
+/** A batch that the sink was given, or is about to be. */
+interface UnderWay {
+  batch: TakenBatch;
+  /** False: it failed, or waits for those before it. */
+  taken: boolean | undefined;
+  /** Resolves whatever became of it. */
+  ended: Promise<void>;
+}
+
 const chunkSize = 1_000;
 const longestPauseMs = 5_000;
 
 /**
- * Hands a sink its batches, one after another. One that fails is tried again; after a while what is for it is written
+ * Hands a sink its batches, in order, and as many at once as it takes. One that fails is tried again; after a while what is for it is written
  * down in Postgres, so that the stream goes on without it, and taken from there once it works again.
  */
 export class SinkRunner {
@@ -48,6 +57,9 @@ export class SinkRunner {
   readonly #maxWaitingBytes: number;
   readonly #patienceMs: number;
   readonly #closing = new AbortController();
+  readonly #batchesAtOnce: number;
+  /** In the order of commits: positions are told in this order too. */
+  #underWay: UnderWay[] = [];
   #position: Lsn;
   /** Everything up to here is visible to whoever reads now: a position is stored only when it is. */
   #visibleTo: Lsn;
@@ -69,6 +81,7 @@ export class SinkRunner {
     this.#maxWaiting = parts.maxWaiting ?? 20_000;
     this.#maxWaitingBytes = parts.maxWaitingBytes ?? 32 * 1_048_576;
     this.#patienceMs = parts.patienceMs ?? 5_000;
+    this.#batchesAtOnce = parts.sink.batchesAtOnce ?? 1;
   }
 
   get name(): string {
@@ -94,7 +107,11 @@ export class SinkRunner {
   }
 
   get isFull(): boolean {
-    return this.queue.size >= this.#maxWaiting || this.queue.bytes >= this.#maxWaitingBytes;
+    // Batches beyond the first under way still count as waiting.
+    const more = this.#underWay.slice(1);
+    const size = more.reduce((sum, { batch }) => sum + batch.entities.length, this.queue.size);
+    const bytes = more.reduce((sum, { batch }) => sum + batch.bytes, this.queue.bytes);
+    return size >= this.#maxWaiting || bytes >= this.#maxWaitingBytes;
   }
 
   start(): void {
@@ -106,7 +123,7 @@ export class SinkRunner {
     this.#wake();
   }
 
-  /** Ends the batch under way; what is in the queue is dropped, and comes again with the next stream. */
+  /** Ends the batches under way; what is in the queue is dropped, and comes again with the next stream. */
   async close(): Promise<void> {
     this.#closing.abort();
     this.#wake();
@@ -120,6 +137,9 @@ export class SinkRunner {
     } catch (error) {
       // A batch that was taken is lost with it, and has to come again.
       if (!signal.aborted) this.#parts.onFailure(error);
+    } finally {
+      await this.#allEnded();
+      for (let [head] = this.#underWay; head?.taken === true; [head] = this.#underWay) this.#end(head);
     }
   }
 
@@ -128,24 +148,76 @@ export class SinkRunner {
       await this.#stepBehind(signal);
       return;
     }
-    if (this.queue.isEmpty) {
-      await this.#idle(signal);
-      return;
-    }
-    const batch = this.queue.take();
+    const [head] = this.#underWay;
+    if (head?.taken === true) this.#end(head);
+    else if (head?.taken === false) await this.#insist(head, signal);
+    else if (this.#mayTake) await this.#begin(this.queue.take(), signal);
+    else await this.#woken();
+  }
+
+  /** Another batch beside one under way has to be worth requests of its own. */
+  get #mayTake(): boolean {
+    if (this.#underWay.some(({ taken }) => taken === false)) return false;
+    const running = this.#underWay.filter(({ taken }) => taken === undefined).length;
+    if (running === 0) return !this.queue.isEmpty;
+    if (running >= this.#batchesAtOnce || this.queue.size === 0) return false;
+    return this.queue.size >= this.#maxWaiting / 10 || this.isFull;
+  }
+
+  async #begin(batch: TakenBatch, signal: AbortSignal): Promise<void> {
+    const before = this.#underWay.at(-1);
+    const one: UnderWay = { batch, taken: undefined, ended: Promise.resolve() };
+    this.#underWay.push(one);
+    // The queue has room again: it fills while this batch is written.
+    this.#parts.onProgress();
     await this.#see(batch, signal);
-    while (!(await this.#offer(batch, signal))) {
-      if (performance.now() - this.#failingSince > this.#patienceMs) {
-        await this.#backlog.add(batch);
-        this.#reach(batch.completeTo);
-        this.#state = 'behind';
-        this.#wasLeftBehind = true;
-        this.#parts.log.warn({ event: 'changes.sink-left-behind', sink: this.name });
+    // Of one transaction everything has the same version, by which nothing could tell an older row from a newer one.
+    if (before && batch.firstPosition !== undefined && batch.firstPosition <= before.batch.position) one.taken = false;
+    else one.ended = this.#follow(one, signal);
+  }
+
+  async #follow(one: UnderWay, signal: AbortSignal): Promise<void> {
+    try {
+      one.taken = await this.#offer(one.batch, signal);
+      // It may wait for those before it, and needs no more than its position.
+      if (one.taken) one.batch = { ...one.batch, entities: [], bytes: 0 };
+    } catch {
+      one.taken = false;
+    }
+    this.#parts.onProgress();
+    this.#wake();
+  }
+
+  /** Offers the oldest batch alone until it is taken, or the sink is left behind. */
+  async #insist(head: UnderWay, signal: AbortSignal): Promise<void> {
+    await this.#allEnded();
+    for (;;) {
+      const pauseMs = this.#retryAt - performance.now();
+      if (pauseMs > 0) await delay(pauseMs, undefined, { signal });
+      if (await this.#offer(head.batch, signal)) {
+        this.#end(head);
         return;
       }
-      await delay(this.#retryAt - performance.now(), undefined, { signal });
+      if (performance.now() - this.#failingSince > this.#patienceMs) break;
     }
+    for (const { batch, taken } of this.#underWay) {
+      if (taken !== true) await this.#backlog.add(batch);
+      this.#reach(batch.completeTo);
+    }
+    this.#underWay = [];
+    this.#state = 'behind';
+    this.#wasLeftBehind = true;
+    this.#parts.log.warn({ event: 'changes.sink-left-behind', sink: this.name });
+  }
+
+  /** The oldest is durable. */
+  #end({ batch }: UnderWay): void {
+    this.#underWay.shift();
     this.#reach(batch.completeTo);
+  }
+
+  async #allEnded(): Promise<void> {
+    await Promise.all(this.#underWay.map(({ ended }) => ended));
   }
 
   /** New changes are written down; the oldest of those that are is offered. */
@@ -214,6 +286,13 @@ export class SinkRunner {
   #reach(position: Lsn | undefined): void {
     if (position !== undefined && position > this.#position) this.#position = position;
     this.#parts.onProgress();
+  }
+
+  /** Something is in the queue, a batch has ended, or the runner is being closed. */
+  #woken(): Promise<void> {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.#wake = resolve;
+    return promise;
   }
 
   async #idle(signal: AbortSignal, forMs?: number): Promise<void> {

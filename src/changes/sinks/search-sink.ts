@@ -34,6 +34,8 @@ const addTo = (lists: Map<string, string[]>, name: string, value: string): void 
 export class SearchSink implements Sink {
   readonly name: string;
   readonly watches: readonly Watch[];
+  /** Every write has its version; while one batch is read again the one before is still being written. */
+  readonly batchesAtOnce = 2;
   readonly #parts: SearchSinkParts;
 
   constructor(parts: SearchSinkParts) {
