@@ -229,6 +229,8 @@ test('a sink that is ahead of another takes nothing away from it', async () => {
   await end(first);
   await database.query(`INSERT INTO public.item VALUES ('w', 1)`);
   await database.query(`UPDATE treadle.change_sinks SET position = pg_current_wal_insert_lsn() WHERE name = 'ahead'`);
+  const unflushed = 'SELECT FROM treadle.change_sinks WHERE position > pg_current_wal_flush_lsn()';
+  await expect.poll(() => database.query(unflushed), { timeout: 20_000 }).toEqual([]);
   await streaming(start([ahead, behind]));
   await equalsTable(behind);
   expect(behind.overs).toBe(1);
