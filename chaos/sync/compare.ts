@@ -1,7 +1,9 @@
+import { setTimeout as delay } from 'node:timers/promises';
 import { z } from 'zod';
 import { indexId } from '../../src/domain/search/indexes/index-document.ts';
 import type { DocumentKey, SourceDocument } from '../../src/domain/search/indexes/index-source.ts';
 import type { SearchIndex } from '../../src/domain/search/indexes/search-index.ts';
+import { AppError } from '../../src/lib/errors/app-error.ts';
 import { versionOf } from '../../src/lib/replication/change-version.ts';
 import { parseLsn } from '../../src/lib/replication/lsn.ts';
 import type { Queryable } from '../../src/lib/postgres/queryable.ts';
@@ -33,6 +35,7 @@ const pageShape = z.object({
 /** Not kept in the index, which is always built from Postgres. */
 const left = new Set(['parts', 'title_signs', 'chunks']);
 const pageSize = 1_000;
+const readAtOnce = 100;
 
 class Breaches {
   readonly #ids = new Map<string, string[]>();
@@ -51,6 +54,20 @@ class Breaches {
     }));
   }
 }
+
+const triesAtMost = 10;
+
+/** Asks again while the server is too busy with what was written. */
+const patiently = async <T>(ask: () => Promise<T>): Promise<T> => {
+  for (let tries = 1; ; tries += 1) {
+    try {
+      return await ask();
+    } catch (error) {
+      if (tries === triesAtMost || !(error instanceof AppError) || !error.retryable) throw error;
+      await delay(2_000);
+    }
+  }
+};
 
 /** Of everything that is committed. */
 const highestVersion = async (db: Queryable): Promise<bigint> => {
@@ -91,11 +108,15 @@ const compareDocuments = async (index: SearchIndex, alias: string, breaches: Bre
     const page = await source.scan(db, after);
     after = page.at(-1);
     if (after === undefined) return documents;
-    const answer = await elasticsearch.call((client, options) =>
-      client.mget({ index: alias, ids: page.map(indexId) }, options),
-    );
-    const { docs } = foundShape.parse(answer);
-    for (const [place, one] of page.entries()) compareOne(one, docs[place], highest, breaches);
+    for (let from = 0; from < page.length; from += readAtOnce) {
+      const part = page.slice(from, from + readAtOnce);
+      const ids = part.map(indexId);
+      const answer = await patiently(() =>
+        elasticsearch.call((client, options) => client.mget({ index: alias, ids }, options)),
+      );
+      const { docs } = foundShape.parse(answer);
+      for (const [place, one] of part.entries()) compareOne(one, docs[place], highest, breaches);
+    }
     documents += page.length;
   }
 };
@@ -107,18 +128,14 @@ const eachIndexed = async (
   onPage: (page: readonly (DocumentKey & { readonly isDeleted: boolean })[]) => Promise<void>,
 ): Promise<void> => {
   for (let after: (string | number)[] | undefined; ;) {
-    const answer = await elasticsearch.call((client, options) =>
-      client.search(
-        {
-          index: alias,
-          size: pageSize,
-          sort: [{ workspace_id: { order: 'asc', missing: '_first' } }, { id: 'asc' }],
-          _source: ['id', 'workspace_id', 'deleted_at'],
-          ...(after ? { search_after: after } : {}),
-        },
-        options,
-      ),
-    );
+    const query = {
+      index: alias,
+      size: pageSize,
+      sort: [{ workspace_id: { order: 'asc' as const, missing: '_first' } }, { id: 'asc' as const }],
+      _source: ['id', 'workspace_id', 'deleted_at'],
+      ...(after ? { search_after: after } : {}),
+    };
+    const answer = await patiently(() => elasticsearch.call((client, options) => client.search(query, options)));
     const { hits } = pageShape.parse(answer).hits;
     after = hits.at(-1)?.sort;
     if (after === undefined) return;
@@ -140,7 +157,7 @@ export const compareIndex = async (index: SearchIndex): Promise<Compared> => {
   const { source, elasticsearch, db, name } = index;
   const { alias, live } = source.definition.names;
   const breaches = new Breaches();
-  await elasticsearch.call((client, options) => client.indices.refresh({ index: alias }, options));
+  await patiently(() => elasticsearch.call((client, options) => client.indices.refresh({ index: alias }, options)));
   const documents = await compareDocuments(index, alias, breaches);
   let tombstones = 0;
   await eachIndexed(index, alias, async (page) => {

@@ -50,7 +50,7 @@ const freeze: MakeFault = async (world) => {
   }
 };
 
-export const faults: Readonly<Record<string, MakeFault>> = {
+const faults: Readonly<Record<string, MakeFault>> = {
   'kill a replicator': async (world, random) => {
     await world.processes.end(await oneOf(world, random), 'SIGKILL');
     await delay(random.int(0, 500));

@@ -18,8 +18,8 @@ export interface SyncSize {
 export const fullSync: SyncSize = {
   keys: 40_000,
   writers: 12,
-  mostRows: 3_000,
-  bulkShare: 0.006,
+  mostRows: 2_000,
+  bulkShare: 0.004,
   truncateShare: 0.000_5,
   unitsPerSecond: 40,
   rounds: 4,

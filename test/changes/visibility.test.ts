@@ -61,17 +61,26 @@ test('a sink is told of a change only when it can see it', async () => {
   const publications = [{ name: 'items', tables }];
   const replicator = new Replicator({ postgres, log, sinks: [sink], slot, publications, statusMs: 50 });
   replicator.start();
-  const writer = await postgres.connectDirect('writer');
+  const [writer, probe] = [await postgres.connectDirect('writer'), await postgres.connectDirect('probe')];
+  let isReleased = false;
   try {
     await expect.poll(() => replicator.status.state, { timeout: 20_000 }).toBe('streaming');
     await holdCommits('nobody');
-    await expect
-      .poll(async () => (await writer.query('SHOW synchronous_standby_names')).rows)
-      .toEqual([{ synchronous_standby_names: 'nobody' }]);
     await writer.query(`SET synchronous_commit = 'on'`);
+    await probe.query(`SET synchronous_commit = 'on'`);
+    const held = async (who: string): Promise<boolean> =>
+      (
+        await postgres.query(`SELECT FROM pg_stat_activity WHERE application_name = $1 AND wait_event = 'SyncRep'`, [
+          `test:${who}`,
+        ])
+      ).rowCount === 1;
+    // The server begins to hold commits some time after it was told to.
+    const probing = (async () => {
+      while (!isReleased) await probe.query(`SELECT pg_logical_emit_message(true, 'probe', '')`);
+    })();
+    await expect.poll(() => held('probe'), { timeout: 20_000 }).toBe(true);
     const committed = writer.query('INSERT INTO public.item VALUES (1)');
-    const isHeld = `SELECT FROM pg_stat_activity WHERE application_name = 'test:writer' AND wait_event = 'SyncRep'`;
-    await expect.poll(async () => (await postgres.query(isHeld)).rowCount, { timeout: 20_000 }).toBe(1);
+    await expect.poll(() => held('writer'), { timeout: 20_000 }).toBe(true);
     // The replicator has received it, and had time to tell the sink.
     const { rows } = await postgres.query<{ now: string; lsn: string }>(
       'SELECT clock_timestamp()::text AS now, pg_current_wal_flush_lsn()::text AS lsn',
@@ -81,12 +90,15 @@ test('a sink is told of a change only when it can see it', async () => {
       .poll(async () => (await postgres.query(heard, [rows[0]?.lsn, rows[0]?.now])).rowCount, { timeout: 20_000 })
       .toBe(1);
     expect(found).toEqual([]);
+    isReleased = true;
     await holdCommits('');
-    await committed;
+    await Promise.all([committed, probing]);
     await expect.poll(() => found, { timeout: 20_000 }).toEqual([1]);
   } finally {
+    isReleased = true;
     await holdCommits('');
     await writer.end();
+    await probe.end();
     await replicator.close();
   }
 });
