@@ -49,9 +49,11 @@ export interface ReplicatorStatus {
   readonly problem: string | undefined;
   readonly sinks: readonly {
     readonly name: string;
-    readonly state: SinkState;
+    readonly state: SinkState | 'unavailable';
     readonly waiting: number;
     readonly position: Lsn;
+    /** Why nothing is given to it: a table that it watches can't be followed. */
+    readonly problem?: string;
   }[];
 }
 
@@ -88,6 +90,10 @@ export class Replicator {
   #state: ReplicatorState = 'starting';
   #problem: string | undefined;
   #runners: readonly SinkRunner[] = [];
+  /** Sinks that watch a table that can't be followed, and why it can't. */
+  #leftOut: ReadonlyMap<string, string> = new Map();
+  /** Tables that were in no publication until now, so that changes of theirs were not told. */
+  #unpublished: ReadonlySet<string> = new Set();
   /** The slot has to be made anew, as it has skipped changes. */
   #skipped = false;
   /** The end of the last transaction that was told. */
@@ -106,7 +112,12 @@ export class Replicator {
     return {
       state: this.#state,
       problem: this.#problem,
-      sinks: this.#runners.map(({ name, state, queue, position }) => ({ name, state, waiting: queue.size, position })),
+      sinks: [
+        ...this.#runners.map(({ name, state, queue, position }) => ({ name, state, waiting: queue.size, position })),
+        ...[...this.#leftOut].map(
+          ([name, problem]) => ({ name, state: 'unavailable', waiting: 0, position: 0n, problem }) as const,
+        ),
+      ],
     };
   }
 
@@ -157,7 +168,7 @@ export class Replicator {
       if (this.#problem !== reason.message) log.error({ event: 'changes.unavailable', slot, problem: reason.message });
       this.#state = 'unavailable';
       this.#problem = reason.message;
-      await this.#status.tell(this.#state, reason.message, []).catch(() => undefined);
+      await this.#status.tell(this.#state, reason.message, [], this.#leftOut).catch(() => undefined);
       return unavailablePauseMs;
     }
     this.#state = 'starting';
@@ -175,16 +186,18 @@ export class Replicator {
 
   /** Streams until something fails. */
   async #follow(signal: AbortSignal): Promise<void> {
-    const { postgres, log, slot, sinks } = this.#parts;
+    const { postgres, log, slot } = this.#parts;
     await checkServer(postgres, slot);
-    const unpublished = await this.#publish();
+    const sinks = await this.#publish();
     const epoch = await openEpoch(postgres);
     const slotPosition = await this.#openSlot();
+    // One that never followed has a row too, where it is said why.
+    await this.#positions.store(new Map([...this.#leftOut.keys()].map((name) => [name, 0n])));
     const known = await this.#positions.read();
     const stale = sinks.filter(
       ({ name, watches }) =>
         (known.get(name) ?? -1n) < slotPosition ||
-        watches.some(({ schema, table }) => unpublished.has(`${schema}.${table}`)),
+        watches.some(({ schema, table }) => this.#unpublished.has(`${schema}.${table}`)),
     );
     const failed = Promise.withResolvers<never>();
     failed.promise.catch(() => undefined);
@@ -207,6 +220,7 @@ export class Replicator {
     ended.catch(() => undefined);
     try {
       await this.#startOver(stale, slotPosition, signal);
+      this.#unpublished = new Set();
       for (const runner of runners) runner.start();
       this.#state = 'streaming';
       this.#problem = undefined;
@@ -222,14 +236,41 @@ export class Replicator {
     }
   }
 
-  /** The tables that were in no publication until now, so that changes of theirs were not told. */
-  async #publish(): Promise<ReadonlySet<string>> {
-    const { postgres, publications, log } = this.#parts;
-    const added = [];
-    for (const publication of publications) added.push(...(await ensurePublication(postgres, publication)));
-    const names = added.map(({ schema, table }) => `${schema}.${table}`);
-    if (names.length > 0) log.warn({ event: 'changes.published', tables: names });
-    return new Set(names);
+  /**
+   * The sinks that can be given something: all tables that they watch are published.
+   * @throws StreamUnavailable when there are none.
+   */
+  async #publish(): Promise<readonly Sink[]> {
+    const { postgres, publications, sinks, log } = this.#parts;
+    const unpublished = new Set(this.#unpublished);
+    const problems = new Map<string, string>();
+    for (const publication of publications) {
+      const { added, faults } = await ensurePublication(postgres, publication);
+      for (const { schema, table } of added) unpublished.add(`${schema}.${table}`);
+      for (const { table, problem } of faults) problems.set(`${table.schema}.${table.table}`, problem);
+    }
+    if (unpublished.size > this.#unpublished.size) log.warn({ event: 'changes.published', tables: [...unpublished] });
+    this.#unpublished = unpublished;
+    const leftOut = new Map<string, string>();
+    for (const { name, watches } of sinks) {
+      const problem = watches.map(({ schema, table }) => problems.get(`${schema}.${table}`)).find((one) => one);
+      if (problem === undefined) continue;
+      leftOut.set(name, problem);
+      if (this.#leftOut.get(name) !== problem) log.error({ event: 'changes.sink-left-out', sink: name, problem });
+    }
+    this.#leftOut = leftOut;
+    const followed = sinks.filter(({ name }) => !leftOut.has(name));
+    const [problem] = leftOut.values();
+    if (followed.length === 0 && problem !== undefined) throw new StreamUnavailable(problem);
+    return followed;
+  }
+
+  /** A table that no longer is what a sink needs, or is so again, is found here, and not by statements that fail later. */
+  async #checkTables(runners: readonly SinkRunner[]): Promise<void> {
+    const followed = await this.#publish();
+    const isSame =
+      followed.length === runners.length && followed.every(({ name }, place) => name === runners[place]?.name);
+    if (!isSame || this.#unpublished.size > 0) throw new Error('the tables that are followed have changed');
   }
 
   #createRunner(
@@ -272,8 +313,7 @@ export class Replicator {
     this.#status.hear(prefix, content);
     if (prefix !== ddlPrefix) return;
     this.#parts.log.info({ event: 'changes.tables-changed', tables: content });
-    // A table that no longer is what a sink needs is told at once, and not by statements that fail later.
-    this.#publish().catch(fail);
+    this.#checkTables(this.#runners).catch(fail);
   }
 
   /** Where the slot stands; it is made where there is none. */
@@ -316,7 +356,8 @@ export class Replicator {
       if (performance.now() - markedAt >= heartbeatMs) {
         markedAt = performance.now();
         this.#status.note(stream.received);
-        await this.#status.tell(this.#state, undefined, runners);
+        await this.#status.tell(this.#state, undefined, runners, this.#leftOut);
+        await this.#checkTables(runners);
       }
       await delay(this.#statusMs, undefined, { signal });
       this.#parts.loop?.beat();

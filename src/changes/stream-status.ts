@@ -43,10 +43,22 @@ export class StreamStatus {
   }
 
   /** Writes the state down; while it streams, in a transaction that carries a mark. */
-  async tell(state: ReplicatorState, problem: string | undefined, runners: readonly SinkRunner[]): Promise<void> {
+  async tell(
+    state: ReplicatorState,
+    problem: string | undefined,
+    runners: readonly SinkRunner[],
+    leftOut: ReadonlyMap<string, string>,
+  ): Promise<void> {
     const { postgres, slot, processId } = this.#parts;
     const now = performance.now();
-    const sinks = runners.map(({ name, state: sinkState, queue, position, lastError }) => ({
+    const unavailable = Array.from(leftOut, ([name, error]) => ({
+      name,
+      state: 'unavailable',
+      waiting: 0,
+      lag: null,
+      error,
+    }));
+    const following = runners.map(({ name, state: sinkState, queue, position, lastError }) => ({
       name,
       state: sinkState,
       waiting: queue.size,
@@ -68,7 +80,15 @@ export class StreamStatus {
          WHERE s.name = given.name
        )
        SELECT CASE WHEN $3 = 'streaming' THEN pg_logical_emit_message(true, '${heartbeatPrefix}', $7) END`,
-      [processId, slot, state, problem ?? null, this.#lagMs ?? null, JSON.stringify(sinks), `${processId}|${now}`],
+      [
+        processId,
+        slot,
+        state,
+        problem ?? null,
+        this.#lagMs ?? null,
+        JSON.stringify([...following, ...unavailable]),
+        `${processId}|${now}`,
+      ],
     );
   }
 }

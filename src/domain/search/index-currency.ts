@@ -8,11 +8,12 @@ const rememberedMs = 1_000;
 
 /** Why an index is not searched now; undefined: it is current. */
 export const whyNotCurrent = async ({ source, states, name }: SearchIndex): Promise<string | undefined> => {
+  const { state, heardAt, behindMs, problem, error } = await states.progress(name);
+  if (state === 'unavailable' && error !== null) return error;
   const record = await states.read(name);
   if (record?.live == null) return 'it is not built yet';
   if (!isOfDefinition(record.live, source.definition)) return 'it is of another definition, and has to be rebuilt';
   if (record.suspect !== null) return record.suspect;
-  const { heardAt, behindMs, problem, error } = await states.progress(name);
   if (problem !== null) return problem;
   if (heardAt === null) return 'no replicator runs';
   if (behindMs !== null && behindMs <= longestLagMs) return undefined;
