@@ -11,14 +11,10 @@ import type { Sink } from './change-batch.ts';
 import { openEpoch } from './change-epoch.ts';
 import { ChangeFeed } from './change-feed.ts';
 import { endSilentReader } from './end-silent-reader.ts';
+import { FollowedTables } from './followed-tables.ts';
 import { SinkPositions } from './sink-positions.ts';
 import { SinkRunner, type SinkRunnerParts, type SinkState } from './sink-runner.ts';
-import {
-  checkServer,
-  ensurePublication,
-  StreamUnavailable,
-  type Publication,
-} from '../lib/replication/requirements.ts';
+import { checkServer, StreamUnavailable, type Publication } from '../lib/replication/requirements.ts';
 import { ddlPrefix, StreamStatus } from './stream-status.ts';
 
 export interface ReplicatorParts {
@@ -86,14 +82,11 @@ export class Replicator {
   readonly #statusMs: number;
   readonly #positions: SinkPositions;
   readonly #status: StreamStatus;
+  readonly #tables: FollowedTables;
   readonly #closing = new AbortController();
   #state: ReplicatorState = 'starting';
   #problem: string | undefined;
   #runners: readonly SinkRunner[] = [];
-  /** Sinks that watch a table that can't be followed, and why it can't. */
-  #leftOut: ReadonlyMap<string, string> = new Map();
-  /** Tables that were in no publication until now, so that changes of theirs were not told. */
-  #unpublished: ReadonlySet<string> = new Set();
   /** The slot has to be made anew, as it has skipped changes. */
   #skipped = false;
   /** The end of the last transaction that was told. */
@@ -106,6 +99,7 @@ export class Replicator {
     this.#statusMs = parts.statusMs ?? 1_000;
     this.#positions = new SinkPositions(parts.postgres);
     this.#status = new StreamStatus({ ...parts, processId: parts.processId ?? 'unknown' });
+    this.#tables = new FollowedTables(parts);
   }
 
   get status(): ReplicatorStatus {
@@ -114,7 +108,7 @@ export class Replicator {
       problem: this.#problem,
       sinks: [
         ...this.#runners.map(({ name, state, queue, position }) => ({ name, state, waiting: queue.size, position })),
-        ...[...this.#leftOut].map(
+        ...[...this.#tables.leftOut].map(
           ([name, problem]) => ({ name, state: 'unavailable', waiting: 0, position: 0n, problem }) as const,
         ),
       ],
@@ -168,7 +162,7 @@ export class Replicator {
       if (this.#problem !== reason.message) log.error({ event: 'changes.unavailable', slot, problem: reason.message });
       this.#state = 'unavailable';
       this.#problem = reason.message;
-      await this.#status.tell(this.#state, reason.message, [], this.#leftOut).catch(() => undefined);
+      await this.#status.tell(this.#state, reason.message, [], this.#tables.leftOut).catch(() => undefined);
       return unavailablePauseMs;
     }
     this.#state = 'starting';
@@ -188,16 +182,14 @@ export class Replicator {
   async #follow(signal: AbortSignal): Promise<void> {
     const { postgres, log, slot } = this.#parts;
     await checkServer(postgres, slot);
-    const sinks = await this.#publish();
+    const sinks = await this.#tables.publish();
     const epoch = await openEpoch(postgres);
     const slotPosition = await this.#openSlot();
     // One that never followed has a row too, where it is said why.
-    await this.#positions.store(new Map([...this.#leftOut.keys()].map((name) => [name, 0n])));
+    await this.#positions.store(new Map([...this.#tables.leftOut.keys()].map((name) => [name, 0n])));
     const known = await this.#positions.read();
     const stale = sinks.filter(
-      ({ name, watches }) =>
-        (known.get(name) ?? -1n) < slotPosition ||
-        watches.some(({ schema, table }) => this.#unpublished.has(`${schema}.${table}`)),
+      (sink) => (known.get(sink.name) ?? -1n) < slotPosition || this.#tables.lacksChanges(sink),
     );
     const failed = Promise.withResolvers<never>();
     failed.promise.catch(() => undefined);
@@ -220,7 +212,7 @@ export class Replicator {
     ended.catch(() => undefined);
     try {
       await this.#startOver(stale, slotPosition, signal);
-      this.#unpublished = new Set();
+      this.#tables.startedOver();
       for (const runner of runners) runner.start();
       this.#state = 'streaming';
       this.#problem = undefined;
@@ -234,43 +226,6 @@ export class Replicator {
       });
       await stream.stop();
     }
-  }
-
-  /**
-   * The sinks that can be given something: all tables that they watch are published.
-   * @throws StreamUnavailable when there are none.
-   */
-  async #publish(): Promise<readonly Sink[]> {
-    const { postgres, publications, sinks, log } = this.#parts;
-    const unpublished = new Set(this.#unpublished);
-    const problems = new Map<string, string>();
-    for (const publication of publications) {
-      const { added, faults } = await ensurePublication(postgres, publication);
-      for (const { schema, table } of added) unpublished.add(`${schema}.${table}`);
-      for (const { table, problem } of faults) problems.set(`${table.schema}.${table.table}`, problem);
-    }
-    if (unpublished.size > this.#unpublished.size) log.warn({ event: 'changes.published', tables: [...unpublished] });
-    this.#unpublished = unpublished;
-    const leftOut = new Map<string, string>();
-    for (const { name, watches } of sinks) {
-      const problem = watches.map(({ schema, table }) => problems.get(`${schema}.${table}`)).find((one) => one);
-      if (problem === undefined) continue;
-      leftOut.set(name, problem);
-      if (this.#leftOut.get(name) !== problem) log.error({ event: 'changes.sink-left-out', sink: name, problem });
-    }
-    this.#leftOut = leftOut;
-    const followed = sinks.filter(({ name }) => !leftOut.has(name));
-    const [problem] = leftOut.values();
-    if (followed.length === 0 && problem !== undefined) throw new StreamUnavailable(problem);
-    return followed;
-  }
-
-  /** A table that no longer is what a sink needs, or is so again, is found here, and not by statements that fail later. */
-  async #checkTables(runners: readonly SinkRunner[]): Promise<void> {
-    const followed = await this.#publish();
-    const isSame =
-      followed.length === runners.length && followed.every(({ name }, place) => name === runners[place]?.name);
-    if (!isSame || this.#unpublished.size > 0) throw new Error('the tables that are followed have changed');
   }
 
   #createRunner(
@@ -313,7 +268,7 @@ export class Replicator {
     this.#status.hear(prefix, content);
     if (prefix !== ddlPrefix) return;
     this.#parts.log.info({ event: 'changes.tables-changed', tables: content });
-    this.#checkTables(this.#runners).catch(fail);
+    this.#tables.check(this.#runners.map(({ name }) => name)).catch(fail);
   }
 
   /** Where the slot stands; it is made where there is none. */
@@ -356,8 +311,8 @@ export class Replicator {
       if (performance.now() - markedAt >= heartbeatMs) {
         markedAt = performance.now();
         this.#status.note(stream.received);
-        await this.#status.tell(this.#state, undefined, runners, this.#leftOut);
-        await this.#checkTables(runners);
+        await this.#status.tell(this.#state, undefined, runners, this.#tables.leftOut);
+        await this.#tables.check(runners.map(({ name }) => name));
       }
       await delay(this.#statusMs, undefined, { signal });
       this.#parts.loop?.beat();
