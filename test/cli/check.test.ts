@@ -43,7 +43,11 @@ describe('treadle check', () => {
 
   it('loads the indexes of an app, and looks whether their tables are there', async () => {
     const check = async (modules: string): Promise<string> => {
-      const env = { DATABASE_URL: database.url, TREADLE_INDEXES: modules };
+      const env = {
+        DATABASE_URL: database.url,
+        ELASTICSEARCH_URL: 'http://127.0.0.1:1',
+        TREADLE_INDEXES: modules,
+      };
       return (await runTreadle(['check'], { env })).stdout;
     };
     const folder = path.join(import.meta.dirname, '../domain/search');
