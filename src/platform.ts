@@ -32,6 +32,7 @@ import { EmbeddingService } from './domain/embeddings/embedding-service.ts';
 import { createSearch, type Searching } from './domain/search/create-search.ts';
 import type { DocumentKey } from './domain/search/indexes/index-source.ts';
 import { syncDocument } from './jobs/search/contract.ts';
+import { withTenants } from './queues/enqueue/with-tenants.ts';
 import { importModule } from './queues/app-jobs/import-module.ts';
 import { RoleService } from './domain/users/role-service.ts';
 import { UserService } from './domain/users/service.ts';
@@ -257,7 +258,7 @@ const keepRefusedWith =
   (enqueuer: Enqueuer): Platform['keepRefused'] =>
   async (index, keys) => {
     const payloads = keys.map(({ workspaceId, id }) => ({ index, workspaceId, id }));
-    if (payloads.length > 0) await enqueuer.enqueueMany(syncDocument, payloads);
+    for (const [part, options] of withTenants(payloads)) await enqueuer.enqueueMany(syncDocument, part, options);
   };
 
 /**

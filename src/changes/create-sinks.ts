@@ -2,6 +2,7 @@ import { rebuildIndexJob, verifyIndexJob } from '../jobs/maintenance/contract.ts
 import { embedRow } from '../jobs/embeddings/contract.ts';
 import { TableSource } from '../domain/search/indexes/table-source.ts';
 import type { Publication, PublishedTable } from '../lib/replication/requirements.ts';
+import { withTenants } from '../queues/enqueue/with-tenants.ts';
 import type { Platform } from '../platform.ts';
 import type { Sink } from './change-batch.ts';
 import { EmbeddingSink } from './sinks/embedding-sink.ts';
@@ -66,7 +67,7 @@ export const createSinks = ({ indexes, enqueuer, postgres, log, keepRefused }: P
           db: postgres,
           enqueue: async (keys) => {
             const payloads = keys.map((key) => ({ index: source.name, ...key }));
-            await enqueuer.enqueueMany(embedRow, payloads);
+            for (const [part, options] of withTenants(payloads)) await enqueuer.enqueueMany(embedRow, part, options);
           },
         }),
     );

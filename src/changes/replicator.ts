@@ -11,9 +11,9 @@ import type { Sink } from './change-batch.ts';
 import { openEpoch } from './change-epoch.ts';
 import { ChangeFeed } from './change-feed.ts';
 import { endSilentReader } from './end-silent-reader.ts';
+import { FollowedTables } from './followed-tables.ts';
 import { openSlot } from './open-slot.ts';
 import { SinkPositions } from './sink-positions.ts';
-import { SinkTables } from './sink-tables.ts';
 import { SinkRunner, type SinkRunnerParts, type SinkState } from './sink-runner.ts';
 import { checkServer, StreamUnavailable, type Publication } from '../lib/replication/requirements.ts';
 import { ddlPrefix, StreamStatus } from './stream-status.ts';
@@ -46,10 +46,11 @@ export interface ReplicatorStatus {
   readonly problem: string | undefined;
   readonly sinks: readonly {
     readonly name: string;
-    /** `unavailable`: a table is not as it needs it. */
     readonly state: SinkState | 'unavailable';
     readonly waiting: number;
     readonly position: Lsn;
+    /** Why nothing is given to it: a table that it watches can't be followed. */
+    readonly problem?: string;
   }[];
 }
 
@@ -82,11 +83,11 @@ export class Replicator {
   readonly #statusMs: number;
   readonly #positions: SinkPositions;
   readonly #status: StreamStatus;
+  readonly #tables: FollowedTables;
   readonly #closing = new AbortController();
   #state: ReplicatorState = 'starting';
   #problem: string | undefined;
   #runners: readonly SinkRunner[] = [];
-  readonly #tables: SinkTables;
   /** The slot has to be made anew, as it has skipped changes. */
   #skipped = false;
   /** The end of the last transaction that was told. */
@@ -99,8 +100,8 @@ export class Replicator {
     this.#parts = parts;
     this.#statusMs = parts.statusMs ?? 1_000;
     this.#positions = new SinkPositions(parts.postgres);
-    this.#tables = new SinkTables(parts);
     this.#status = new StreamStatus({ ...parts, processId: parts.processId ?? 'unknown' });
+    this.#tables = new FollowedTables(parts);
   }
 
   get status(): ReplicatorStatus {
@@ -109,12 +110,9 @@ export class Replicator {
       problem: this.#problem,
       sinks: [
         ...this.#runners.map(({ name, state, queue, position }) => ({ name, state, waiting: queue.size, position })),
-        ...this.#tables.aside.map(({ sink: { name } }) => ({
-          name,
-          state: 'unavailable' as const,
-          waiting: 0,
-          position: 0n,
-        })),
+        ...[...this.#tables.leftOut].map(
+          ([name, problem]) => ({ name, state: 'unavailable', waiting: 0, position: 0n, problem }) as const,
+        ),
       ],
     };
   }
@@ -166,7 +164,7 @@ export class Replicator {
       if (this.#problem !== reason.message) log.error({ event: 'changes.unavailable', slot, problem: reason.message });
       this.#state = 'unavailable';
       this.#problem = reason.message;
-      await this.#status.tell(this.#state, reason.message, [], this.#tables.aside).catch(() => undefined);
+      await this.#status.tell(this.#state, reason.message, [], this.#tables.leftOut).catch(() => undefined);
       return unavailablePauseMs;
     }
     this.#state = 'starting';
@@ -186,11 +184,15 @@ export class Replicator {
   async #follow(signal: AbortSignal): Promise<void> {
     const { postgres, log, slot } = this.#parts;
     await checkServer(postgres, slot);
-    const sinks = await this.#tables.prepare();
+    const sinks = await this.#tables.publish();
     const epoch = await openEpoch(postgres);
     const slotPosition = await openSlot(this.#parts, { renew: this.#skipped });
+    // One that never followed has a row too, where it is said why.
+    await this.#positions.store(new Map([...this.#tables.leftOut.keys()].map((name) => [name, 0n])));
     const known = await this.#positions.read();
-    const stale = sinks.filter((sink) => (known.get(sink.name) ?? -1n) < slotPosition || this.#tables.hasMissed(sink));
+    const stale = sinks.filter(
+      (sink) => (known.get(sink.name) ?? -1n) < slotPosition || this.#tables.lacksChanges(sink),
+    );
     const failed = Promise.withResolvers<never>();
     failed.promise.catch(() => undefined);
     const course: Course = { stream: undefined, runners: [] };
@@ -212,7 +214,7 @@ export class Replicator {
     ended.catch(() => undefined);
     try {
       await this.#startOver(stale, slotPosition, signal);
-      this.#tables.forgetMissed();
+      this.#tables.startedOver();
       for (const sink of sinks) if (!stale.includes(sink)) await sink.begin?.();
       for (const runner of runners) runner.start();
       this.#state = 'streaming';
@@ -256,7 +258,7 @@ export class Replicator {
         else if (message.kind === 'message') this.#hearMessage(message, fail);
         else if (message.kind === 'relation') {
           // Described once more: its columns are others than before.
-          if (described.has(message.relation.oid)) this.#tables.lookAgain().catch(fail);
+          if (described.has(message.relation.oid)) this.#checkTables(fail);
           described.add(message.relation.oid);
         }
         if (message.kind === 'commit' || course.runners.some((runner) => runner.isFull)) hear();
@@ -275,8 +277,12 @@ export class Replicator {
     this.#status.hear(prefix, content);
     if (prefix !== ddlPrefix) return;
     this.#parts.log.info({ event: 'changes.tables-changed', tables: content });
-    // A table that no longer is what a sink needs is told at once, and not by statements that fail later.
-    this.#tables.lookAgain().catch(fail);
+    this.#checkTables(fail);
+  }
+
+  /** A table that no longer is what a sink needs is told at once, and not by statements that fail later. */
+  #checkTables(fail: (error: unknown) => void): void {
+    this.#tables.check(this.#runners.map(({ name }) => name)).catch(fail);
   }
 
   async #startOver(stale: readonly Sink[], slotPosition: Lsn, signal: AbortSignal): Promise<void> {
@@ -290,17 +296,13 @@ export class Replicator {
   /** Stores positions, and sends a mark through the stream every so often. */
   async #keep(stream: ReplicationStream, runners: readonly SinkRunner[], signal: AbortSignal): Promise<void> {
     const { heartbeatMs = 5_000 } = this.#parts;
-    let lookedAt = performance.now();
     for (let markedAt = Number.NEGATIVE_INFINITY; ;) {
       if (performance.now() - markedAt >= heartbeatMs) {
         markedAt = performance.now();
         this.#status.note(stream.received);
-        await this.#status.tell(this.#state, undefined, runners, this.#tables.aside);
+        await this.#status.tell(this.#state, undefined, runners, this.#tables.leftOut);
         await this.#warnOfLoss();
-        if (this.#tables.aside.length > 0 && performance.now() - lookedAt > unavailablePauseMs) {
-          lookedAt = performance.now();
-          await this.#tables.lookAgain();
-        }
+        await this.#tables.check(runners.map(({ name }) => name));
       }
       await delay(this.#statusMs, undefined, { signal });
       this.#parts.loop?.beat();
@@ -314,12 +316,8 @@ export class Replicator {
     const found = await readSlot(postgres, slot);
     const isNear = found?.safeWalBytes != null && found.safeWalBytes < found.retainedBytes;
     if (isNear && !this.#isNearLoss) {
-      log.warn({
-        event: 'changes.slot-near-loss',
-        slot,
-        retainedBytes: found.retainedBytes,
-        safeWalBytes: found.safeWalBytes,
-      });
+      const { retainedBytes, safeWalBytes } = found;
+      log.warn({ event: 'changes.slot-near-loss', slot, retainedBytes, safeWalBytes });
     }
     this.#isNearLoss = isNear;
   }

@@ -2,7 +2,6 @@ import type { Postgres } from '../lib/postgres/postgres.ts';
 import { WalHistory } from '../lib/postgres/wal-history.ts';
 import type { Lsn } from '../lib/replication/lsn.ts';
 import type { ReplicatorState } from './replicator.ts';
-import type { SetAside } from './sink-tables.ts';
 import type { SinkRunner } from './sink-runner.ts';
 
 /** Messages that the event triggers of migration 029 write when a table is changed. */
@@ -48,10 +47,17 @@ export class StreamStatus {
     state: ReplicatorState,
     problem: string | undefined,
     runners: readonly SinkRunner[],
-    aside: readonly SetAside[],
+    leftOut: ReadonlyMap<string, string>,
   ): Promise<void> {
     const { postgres, slot, processId } = this.#parts;
     const now = performance.now();
+    const unavailable = Array.from(leftOut, ([name, error]) => ({
+      name,
+      state: 'unavailable',
+      waiting: 0,
+      lag: null,
+      error,
+    }));
     const following = runners.map(({ name, state: sinkState, queue, position, lastError }) => ({
       name,
       state: sinkState,
@@ -59,13 +65,6 @@ export class StreamStatus {
       // One that is behind is as current as it was when it was left behind.
       lag: sinkState === 'behind' ? null : (this.#history.lagMs(position, now) ?? historyMs),
       error: lastError ?? null,
-    }));
-    const unable = aside.map(({ sink, error }) => ({
-      name: sink.name,
-      state: 'unavailable',
-      waiting: 0,
-      lag: null,
-      error: error.message,
     }));
     await postgres.query(
       `WITH told AS (
@@ -87,7 +86,7 @@ export class StreamStatus {
         state,
         problem ?? null,
         this.#lagMs ?? null,
-        JSON.stringify([...following, ...unable]),
+        JSON.stringify([...following, ...unavailable]),
         `${processId}|${now}`,
       ],
     );

@@ -1,3 +1,4 @@
+import type { AppIndex } from '../domain/search/define-index.ts';
 import type { Config } from '../lib/config/load-config.ts';
 import { toAppError } from '../lib/errors/classify.ts';
 import type { Log } from '../lib/log/create-log.ts';
@@ -101,6 +102,29 @@ const checkJobs = (config: Config): Promise<InstallationCheck> =>
     );
   });
 
+/** That the modules load, and the tables are there. */
+const checkIndexes = (config: Config): Promise<InstallationCheck> =>
+  attempt('TREADLE_INDEXES', async () => {
+    const { importModule } = await import('../queues/app-jobs/import-module.ts');
+    const { loadIndexes } = await import('../domain/search/load-indexes.ts');
+    const indexes = await loadIndexes(config.indexes, importModule);
+    const url = config.database.directUrl ?? config.database.url;
+    if (url !== undefined) await openSources(url, indexes);
+    return ok(indexes.map(({ name, table }) => `${name} over ${table}`).join(', '));
+  });
+
+const openSources = async (url: string, indexes: readonly AppIndex[]): Promise<void> => {
+  const { connectDirect } = await import('../lib/postgres/pool.ts');
+  const { TableSource } = await import('../domain/search/indexes/table-source.ts');
+  const client = await connectDirect(url, 'treadle:check');
+  client.on('error', () => undefined);
+  try {
+    for (const index of indexes) await TableSource.open(client, index, { model: '', dimensions: 1 }, '');
+  } finally {
+    await client.end();
+  }
+};
+
 /** That Elasticsearch answers, and that the database has what keeps its indexes true. */
 const checkSearch = async (config: Config, log: Log): Promise<readonly InstallationCheck[]> => {
   const { elasticsearch } = config;
@@ -126,6 +150,7 @@ export const checkInstallation = async (config: Config, log: Log): Promise<reado
   return [
     ...(url === undefined ? await checkEmbedded(config.dataDir) : await checkConfigured(config, url)),
     await checkJobs(config),
+    ...(config.indexes.length === 0 ? [] : [await checkIndexes(config)]),
     ...(await checkSearch(config, log)),
     await checkQueueRedis(config, log),
     ...(cacheUrl === undefined || cacheUrl === config.redis.url ? [] : [await checkCacheRedis(config, cacheUrl, log)]),

@@ -43,6 +43,21 @@ describe('treadle check', () => {
     expect(stdout).toMatch(/^unknown +TREADLE_COLOUR: Treadle reads no such variable$/m);
   });
 
+  it('loads the indexes of an app, and looks whether their tables are there', async () => {
+    const check = async (modules: string): Promise<string> => {
+      const env = {
+        DATABASE_URL: database.url,
+        ELASTICSEARCH_URL: 'http://127.0.0.1:1',
+        TREADLE_INDEXES: modules,
+      };
+      return (await runTreadle(['check'], { env })).stdout;
+    };
+    const folder = path.join(import.meta.dirname, '../domain/search');
+    expect(await check(path.join(folder, 'not-there.ts'))).toMatch(/^FAILED +TREADLE_INDEXES: .*there is no file/m);
+    expect(await check(path.join(folder, 'bad-indexes/empty.ts'))).toMatch(/^FAILED .*brings no index$/m);
+    expect(await check(path.join(folder, 'shop-indexes.ts'))).toMatch(/^FAILED .*parts: there is no table shop.part$/m);
+  });
+
   it('masks passwords', async () => {
     const url = new URL(database.url);
     url.password = 'hunter2hunter2';

@@ -8,10 +8,11 @@ const rememberedMs = 1_000;
 
 /** Why an index is not searched now; undefined: it is current. */
 export const whyNotCurrent = async ({ source, states, name }: SearchIndex): Promise<string | undefined> => {
-  const record = await states.read(name);
-  const { heardAt, behindMs, problem, error } = await states.progress(name);
+  const { state, heardAt, behindMs, problem, error } = await states.progress(name);
   // What keeps it from being built, too.
   if (problem !== null) return problem;
+  if (state === 'unavailable' && error !== null) return error;
+  const record = await states.read(name);
   if (record?.live == null)
     return heardAt === null ? 'it is not built yet, and no replicator runs' : 'it is not built yet';
   if (!isOfDefinition(record.live, source.definition)) return 'it is of another definition, and has to be rebuilt';

@@ -81,14 +81,17 @@ const nameOf = ({ schema, table }: PublishedTable): string => `${quote(schema)}.
 const entryOf = (table: PublishedTable): string =>
   table.published ? `${nameOf(table)} (${table.published.map(quote).join(', ')})` : nameOf(table);
 /** As names are compared. */
-export const keyOf = ({ schema, table }: { readonly schema: string; readonly table: string }): string =>
-  `${schema}.${table}`;
+const keyOf = ({ schema, table }: { readonly schema: string; readonly table: string }): string => `${schema}.${table}`;
 
-/**
- * That a table is there, with its columns, and an identity by which its deleted rows are known.
- * @throws StreamUnavailable with the statement that provides it.
- */
-const checkTable = async (db: Queryable, watched: PublishedTable): Promise<void> => {
+/** A table that can't be followed as it is. */
+export interface TableFault {
+  readonly table: PublishedTable;
+  /** With the statement that helps. */
+  readonly problem: string;
+}
+
+/** Whether a table is there, with its columns, and an identity by which its deleted rows are known. */
+const faultOf = async (db: Queryable, watched: PublishedTable): Promise<string | undefined> => {
   const { rows } = await db.query<TableFacts & Record<string, unknown>>(
     `SELECT c.relreplident AS identity,
        (SELECT array_agg(a.attname::text) FROM pg_index AS i JOIN pg_attribute AS a ON a.attrelid = c.oid AND a.attnum = ANY (i.indkey)
@@ -101,15 +104,22 @@ const checkTable = async (db: Queryable, watched: PublishedTable): Promise<void>
   );
   const [facts] = rows;
   const name = nameOf(watched);
-  if (!facts) throw new StreamUnavailable(`there is no table ${name}`);
+  if (!facts) return `there is no table ${name}`;
   const missing = watched.columns.filter((column) => !facts.columns?.includes(column));
-  if (missing.length > 0) throw new StreamUnavailable(`the table ${name} has no column ${missing.join(', ')}`);
-  if (facts.identity === 'f') return;
+  if (missing.length > 0) return `the table ${name} has no column ${missing.join(', ')}`;
+  if (facts.identity === 'f') return undefined;
   const unknown = watched.identity.filter((column) => !facts.identity_columns?.includes(column));
-  if (unknown.length === 0) return;
-  throw new StreamUnavailable(
-    `deleted rows of ${name} cannot be told without ${unknown.join(', ')} in its replica identity: run ALTER TABLE ${name} REPLICA IDENTITY USING INDEX <a unique index over ${watched.identity.join(', ')}>; or ALTER TABLE ${name} REPLICA IDENTITY FULL;`,
-  );
+  if (unknown.length === 0) return undefined;
+  return `deleted rows of ${name} cannot be told without ${unknown.join(', ')} in its replica identity: run ALTER TABLE ${name} REPLICA IDENTITY USING INDEX <a unique index over ${watched.identity.join(', ')}>; or ALTER TABLE ${name} REPLICA IDENTITY FULL;`;
+};
+
+const faultsOf = async (db: Queryable, tables: readonly PublishedTable[]): Promise<readonly TableFault[]> => {
+  const faults: TableFault[] = [];
+  for (const table of tables) {
+    const problem = await faultOf(db, table);
+    if (problem !== undefined) faults.push({ table, problem });
+  }
+  return faults;
 };
 
 const publishedTables = async (db: Queryable, publication: string): Promise<ReadonlySet<string> | undefined> => {
@@ -122,46 +132,54 @@ const publishedTables = async (db: Queryable, publication: string): Promise<Read
   return new Set(rows.flatMap(({ schema, table }) => (schema && table ? [keyOf({ schema, table })] : [])));
 };
 
-/** What is wrong with tables, by their names; a published table without identity would refuse the app's updates. */
-export const findBrokenTables = async (
-  db: Queryable,
-  tables: readonly PublishedTable[],
-): Promise<ReadonlyMap<string, StreamUnavailable>> => {
-  const broken = new Map<string, StreamUnavailable>();
-  for (const table of tables) {
-    try {
-      await checkTable(db, table);
-    } catch (error) {
-      if (!(error instanceof StreamUnavailable)) throw error;
-      broken.set(keyOf(table), error);
-    }
-  }
-  return broken;
-};
+/** What {@link ensurePublication} found. */
+export interface PublishedTables {
+  /** These were not published until now: changes of theirs have not been told. */
+  readonly added: readonly PublishedTable[];
+  /** These are not published, since they can't be followed. */
+  readonly faults: readonly TableFault[];
+}
 
 /**
- * Sees to it that tables, which are as they have to be, are published, and answers which were not: changes of these have not been told.
+ * Sees to it that the tables are published that can be followed, and the others are not: one without identity would refuse
+ * updates.
  * @throws StreamUnavailable with the statement when the user may not.
  */
 export const ensurePublication = async (
   db: Queryable,
   { name, tables, insertsOnly = false }: Publication,
-): Promise<readonly PublishedTable[]> => {
+): Promise<PublishedTables> => {
+  const faults = await faultsOf(db, tables);
   const published = await publishedTables(db, name);
-  const absent = tables.filter((table) => !published?.has(keyOf(table)));
-  if (absent.length === 0) return [];
-  const list = absent.map(entryOf).join(', ');
+  const refused = faults.map(({ table }) => table).filter((table) => published?.has(keyOf(table)));
+  if (refused.length > 0) {
+    const list = refused.map(nameOf).join(', ');
+    await change(db, `ALTER PUBLICATION ${quote(name)} DROP TABLE ${list}`, async () => {
+      const now = await publishedTables(db, name);
+      return refused.every((table) => now?.has(keyOf(table)) !== true);
+    });
+  }
+  const added = tables
+    .filter((table) => faults.every((fault) => fault.table !== table))
+    .filter((table) => !published?.has(keyOf(table)));
+  if (published !== undefined && added.length === 0) return { added, faults };
   const verb = published === undefined ? 'CREATE PUBLICATION' : 'ALTER PUBLICATION';
+  const list = added.map(entryOf).join(', ');
+  const what = added.length === 0 ? '' : ` ${published === undefined ? 'FOR' : 'ADD'} TABLE ${list}`;
   const inserts = published === undefined && insertsOnly ? ` WITH (publish = 'insert')` : '';
-  const statement = `${verb} ${quote(name)} ${published === undefined ? 'FOR' : 'ADD'} TABLE ${list}${inserts}`;
+  await change(db, `${verb} ${quote(name)}${what}${inserts}`, async () => {
+    const now = await publishedTables(db, name);
+    return now !== undefined && added.every((table) => now.has(keyOf(table)));
+  });
+  return { added, faults };
+};
+
+/** Another process may have been faster. */
+const change = async (db: Queryable, statement: string, isDone: () => Promise<boolean>): Promise<void> => {
   try {
     await db.query(statement);
   } catch (error) {
-    const now = await publishedTables(db, name);
-    // Another process may have been faster.
-    if (!absent.every((table) => now?.has(keyOf(table)))) {
-      throw new StreamUnavailable(`tables could not be published: run ${statement}; as their owner`, error);
-    }
+    if (await isDone()) return;
+    throw new StreamUnavailable(`tables could not be published: run ${statement}; as their owner`, error);
   }
-  return absent;
 };

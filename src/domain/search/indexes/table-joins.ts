@@ -63,29 +63,38 @@ const isAmong = (compared: readonly string[], types: readonly string[]): string 
     SELECT ${types.map((type, place) => `(key ->> ${place})::${type}`).join(', ')}
     FROM unnest($1::text[]) AS given (text), LATERAL (SELECT given.text::jsonb AS key) AS parsed)`;
 
+/** The table that a join is on, as the statement calls it. */
+interface Owner {
+  readonly alias: string;
+  readonly table: string;
+}
+
 /** Rows of a table whose columns equal columns of `owner`. */
 const shownBy = (
   catalog: Catalog,
   kind: string,
   { table, on }: { readonly table: string; readonly on: Readonly<Record<string, string>> },
-  owner: string,
-): Shown => ({
-  kind,
-  table,
-  columns: Object.keys(on),
-  showing: isAmong(
-    Object.values(on).map((column) => `${owner}.${quote(column)}`),
-    Object.keys(on).map((column) => catalog.columnOf(table, column).type),
-  ),
-});
+  owner: Owner,
+): Shown => {
+  for (const column of Object.values(on)) catalog.columnOf(owner.table, column);
+  return {
+    kind,
+    table,
+    columns: Object.keys(on),
+    showing: isAmong(
+      Object.values(on).map((column) => `${owner.alias}.${quote(column)}`),
+      Object.keys(on).map((column) => catalog.columnOf(table, column).type),
+    ),
+  };
+};
 
-const shownByMany = (catalog: Catalog, kind: string, { through, ...join }: ManyJoin): readonly Shown[] => {
-  if (!through) return [shownBy(catalog, kind, join, 'm')];
-  const linked = shownBy(catalog, kind, join, 't');
+const shownByMany = (catalog: Catalog, kind: string, { through, ...join }: ManyJoin, main: Owner): readonly Shown[] => {
+  if (!through) return [shownBy(catalog, kind, join, main)];
+  const linked = shownBy(catalog, kind, join, { alias: 't', table: through.table });
   const links = `${sqlName(through.table)} AS t WHERE ${equal(through.on, 't', 'm')}`;
   return [
     { ...linked, showing: `EXISTS (SELECT FROM ${links} AND ${linked.showing})` },
-    shownBy(catalog, `${kind}/link`, through, 'm'),
+    shownBy(catalog, `${kind}/link`, through, main),
   ];
 };
 
@@ -93,14 +102,18 @@ const shownByMany = (catalog: Catalog, kind: string, { through, ...join }: ManyJ
 export const vectorKindOf = (index: AppIndex): string => `${index.name}/vector`;
 
 /** Every table but the index's own. */
-export const allShown = (index: AppIndex, catalog: Catalog): readonly Shown[] => [
-  ...Object.entries(index.one).map(([name, join]) => shownBy(catalog, `${index.name}/one/${name}`, join, 'm')),
-  ...Object.entries(index.many).flatMap(([name, join]) => shownByMany(catalog, `${index.name}/many/${name}`, join)),
-  // The row's vectors, by the id that is the row's own.
-  ...(index.embed.length === 0
-    ? []
-    : [shownBy(catalog, vectorKindOf(index), { table: index.table, on: { [index.id]: index.id } }, 'm')]),
-];
+export const allShown = (index: AppIndex, catalog: Catalog): readonly Shown[] => {
+  const main = { alias: 'm', table: index.table };
+  const own = { table: index.table, on: { [index.id]: index.id } };
+  return [
+    ...Object.entries(index.one).map(([name, join]) => shownBy(catalog, `${index.name}/one/${name}`, join, main)),
+    ...Object.entries(index.many).flatMap(([name, join]) =>
+      shownByMany(catalog, `${index.name}/many/${name}`, join, main),
+    ),
+    // The row's vectors, by the id that is the row's own.
+    ...(index.embed.length === 0 ? [] : [shownBy(catalog, vectorKindOf(index), own, main)]),
+  ];
+};
 
 /** The fields of the documents: of the table itself, and of those that are joined to it. */
 export const allFields = (index: AppIndex, catalog: Catalog): readonly ReadField[] => [

@@ -1,0 +1,1 @@
+export const indexes: readonly unknown[] = [];
