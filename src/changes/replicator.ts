@@ -150,8 +150,7 @@ export class Replicator {
     if (code === inUse) {
       this.#state = 'waiting';
       this.#problem = undefined;
-      await endSilentReader(postgres, slot, silenceMs).catch(() => false);
-      return 1_000;
+      return (await endSilentReader(postgres, slot, silenceMs).catch(() => false)) ? 50 : 1_000;
     }
     if (reason instanceof StreamUnavailable) {
       if (this.#problem !== reason.message) log.error({ event: 'changes.unavailable', slot, problem: reason.message });
@@ -316,7 +315,7 @@ export class Replicator {
       if (performance.now() - markedAt >= heartbeatMs) {
         markedAt = performance.now();
         this.#status.note(stream.received);
-        await this.#status.tell(this.#state, undefined, runners);
+        await this.#status.tell(this.#state, undefined, runners, stream.serverPid);
       }
       await delay(this.#statusMs, undefined, { signal });
       this.#parts.loop?.beat();

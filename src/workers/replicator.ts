@@ -31,6 +31,7 @@ export const startReplicator = async (platform: Platform): Promise<RunningRole> 
   const replicator = new Replicator({ postgres, log, sinks, publications, slot, processId, loop });
   const stopMeasuring = meter.addSource('changes', streamMetrics({ replicator, postgres, slot }));
   replicator.start();
+  log.info({ event: 'replicator.started', slot });
   return {
     close: async () => {
       stopMeasuring();
