@@ -121,13 +121,14 @@ const whileHeldBack = async (index: SearchIndex, work: () => Promise<string | nu
  * Builds an index of the present definition beside the live one, which goes on being searched and written: everything is
  * written to the new one while changes go to both, both sides are compared, and one swap makes it live. Interrupted, it
  * goes on where it was.
- * @throws AppError of Elasticsearch and Postgres; SERVICE_UNAVAILABLE when nothing follows the tables;
+ * @throws AppError of Elasticsearch and Postgres; SERVICE_UNAVAILABLE when nothing follows the tables; CONFIGURATION_ERROR for a server that is no Elasticsearch 8 or 9;
  * DATA_CONSISTENCY_ERROR when the new index does not become equal to the tables, and the live one stays.
  */
 export const rebuildIndex = async (index: SearchIndex, options: RebuildOptions): Promise<Rebuilt> => {
   const { source, states, name, db, elasticsearch } = index;
   const { reason, signal, onProgress, onFailed, patienceMs = 60_000 } = options;
   const { alias, building } = source.definition.names;
+  await elasticsearch.checkVersion();
   const known = await states.read(name);
   if (known?.building && (await liveIndex(elasticsearch, alias)) === known.building) {
     await states.endBuilding(name, known.building);
