@@ -117,6 +117,19 @@ const whileHeldBack = async (index: SearchIndex, work: () => Promise<string | nu
   }
 };
 
+/** Once searches can see in the new index all that they saw, it is the one. Answers which index it replaced. */
+const makeLive = (
+  index: SearchIndex,
+  made: string,
+  { signal, patienceMs }: { readonly signal: AbortSignal; readonly patienceMs: number },
+): Promise<string | null> =>
+  whileHeldBack(index, async () => {
+    const { states, name, elasticsearch } = index;
+    await states.awaitCurrent(name, { signal, timeoutMs: patienceMs });
+    await elasticsearch.call((client, request) => client.indices.refresh({ index: made }, request), { signal });
+    return swap(index, made);
+  });
+
 /**
  * Builds an index of the present definition beside the live one, which goes on being searched and written: everything is
  * written to the new one while changes go to both, both sides are compared, and one swap makes it live. Interrupted, it
@@ -174,11 +187,7 @@ export const rebuildIndex = async (index: SearchIndex, options: RebuildOptions):
       { retryable: true },
     );
   }
-  const old = await whileHeldBack(index, async () => {
-    await states.awaitCurrent(name, { signal, timeoutMs: patienceMs });
-    await elasticsearch.call((client, request) => client.indices.refresh({ index: made }, request), { signal });
-    return swap(index, made);
-  });
+  const old = await makeLive(index, made, { signal, patienceMs });
   await states.endBuilding(name, made, comparedSince);
   if (old !== null) await removeIndex(index, old);
   await removeLeftovers(index);
