@@ -169,7 +169,7 @@ export class SinkRunner {
     );
     try {
       // One that hangs stops neither the stream nor the other sinks.
-      while (state.open) {
+      while (state.open && !signal.aborted) {
         await Promise.race([settled, this.#idle(signal)]);
         await this.#writeDown(signal);
       }
