@@ -157,8 +157,7 @@ export class Replicator {
     if (code === inUse) {
       this.#state = 'waiting';
       this.#problem = undefined;
-      await endSilentReader(postgres, slot, silenceMs).catch(() => false);
-      return 1_000;
+      return (await endSilentReader(postgres, slot, silenceMs).catch(() => false)) ? 50 : 1_000;
     }
     if (reason instanceof StreamUnavailable) {
       if (this.#problem !== reason.message) log.error({ event: 'changes.unavailable', slot, problem: reason.message });
@@ -300,7 +299,7 @@ export class Replicator {
       if (performance.now() - markedAt >= heartbeatMs) {
         markedAt = performance.now();
         this.#status.note(stream.received);
-        await this.#status.tell(this.#state, undefined, runners, this.#tables.leftOut);
+        await this.#status.tell(this.#state, undefined, runners, this.#tables.leftOut, stream.serverPid);
         await this.#warnOfLoss();
         await this.#tables.check(runners.map(({ name }) => name));
       }

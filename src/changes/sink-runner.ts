@@ -222,12 +222,7 @@ export class SinkRunner {
 
   /** New changes are written down; the oldest of those that are is offered. */
   async #stepBehind(signal: AbortSignal): Promise<void> {
-    if (!this.queue.isEmpty) {
-      const batch = this.queue.take();
-      await this.#see(batch, signal);
-      await this.#backlog.add(batch);
-      this.#reach(batch.completeTo);
-    }
+    await this.#writeDown(signal);
     if (performance.now() < this.#retryAt) {
       await this.#idle(signal, this.#retryAt - performance.now());
       return;
@@ -240,8 +235,30 @@ export class SinkRunner {
     }
     // Perhaps by the process before this one.
     this.#wasLeftBehind = true;
-    const taken = await this.#offer({ ...chunk, xids: [], position: this.#visibleTo }, signal);
-    if (taken) await this.#backlog.remove(chunk);
+    const offered = this.#offer({ ...chunk, xids: [], position: this.#visibleTo }, signal);
+    const state = { open: true };
+    const settled = offered.then(
+      () => (state.open = false),
+      () => (state.open = false),
+    );
+    try {
+      // One that hangs stops neither the stream nor the other sinks.
+      while (state.open && !signal.aborted) {
+        await Promise.race([settled, this.#idle(signal)]);
+        await this.#writeDown(signal);
+      }
+    } finally {
+      await settled;
+    }
+    if (await offered) await this.#backlog.remove(chunk);
+  }
+
+  async #writeDown(signal: AbortSignal): Promise<void> {
+    if (this.queue.isEmpty) return;
+    const batch = this.queue.take();
+    await this.#see(batch, signal);
+    await this.#backlog.add(batch);
+    this.#reach(batch.completeTo);
   }
 
   /** From here on whoever reads sees what the batch tells of. */
@@ -255,6 +272,7 @@ export class SinkRunner {
 
   async #offer(batch: ChangeBatch, signal: AbortSignal): Promise<boolean> {
     if (batch.entities.length === 0 && batch.truncated.length === 0) return true;
+    const startedAt = performance.now();
     try {
       await this.#parts.sink.apply({ ...batch, version: versionOf(this.#parts.epoch, batch.position) }, signal);
       if (this.#state === 'failing') this.#state = 'following';
@@ -264,7 +282,8 @@ export class SinkRunner {
       return true;
     } catch (error) {
       signal.throwIfAborted();
-      if (this.#failures === 0) this.#failingSince = performance.now();
+      // One that did not answer for a while has used up patience by that.
+      if (this.#failures === 0) this.#failingSince = startedAt;
       if (this.#state === 'following') this.#state = 'failing';
       this.#retryAt = performance.now() + Math.min(longestPauseMs, 100 * 2 ** this.#failures);
       this.#failures += 1;

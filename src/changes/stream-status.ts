@@ -42,12 +42,16 @@ export class StreamStatus {
     if (processId === this.#parts.processId) this.#lagMs = Math.max(0, performance.now() - Number(sentAt));
   }
 
-  /** Writes the state down; while it streams, in a transaction that carries a mark. */
+  /**
+   * Writes the state down; while it streams, in a transaction that carries a mark. `reader`: the server's process that reads
+   * the slot for it. One that stood still, and in whose place another reads, says nothing.
+   */
   async tell(
     state: ReplicatorState,
     problem: string | undefined,
     runners: readonly SinkRunner[],
     leftOut: ReadonlyMap<string, string>,
+    reader?: number,
   ): Promise<void> {
     const { postgres, slot, processId } = this.#parts;
     const now = performance.now();
@@ -67,8 +71,11 @@ export class StreamStatus {
       error: lastError ?? null,
     }));
     await postgres.query(
-      `WITH told AS (
-         INSERT INTO treadle.change_stream AS known (process_id, slot, state, problem, lag_ms) VALUES ($1, $2, $3, $4, $5)
+      `WITH speaks AS (
+         SELECT WHERE $3 <> 'streaming' OR EXISTS (SELECT FROM pg_replication_slots WHERE slot_name = $2 AND active_pid = $8)
+       ), told AS (
+         INSERT INTO treadle.change_stream AS known (process_id, slot, state, problem, lag_ms)
+         SELECT $1, $2, $3, $4, $5::float8 FROM speaks
          ON CONFLICT (only_row) DO UPDATE SET process_id = excluded.process_id, slot = excluded.slot, state = excluded.state,
            problem = excluded.problem, lag_ms = excluded.lag_ms, told_at = clock_timestamp()
          -- Who can't stream does not speak over who does.
@@ -76,7 +83,7 @@ export class StreamStatus {
        ), sinks AS (
          UPDATE treadle.change_sinks AS s SET state = given.state, waiting = given.waiting, error = given.error,
            current_at = coalesce(clock_timestamp() - make_interval(secs => given.lag / 1000), s.current_at)
-         FROM jsonb_to_recordset($6::jsonb) AS given (name text, state text, waiting integer, lag float8, error text)
+         FROM jsonb_to_recordset($6::jsonb) AS given (name text, state text, waiting integer, lag float8, error text), speaks
          WHERE s.name = given.name
        )
        SELECT CASE WHEN $3 = 'streaming' THEN pg_logical_emit_message(true, '${heartbeatPrefix}', $7) END`,
@@ -88,6 +95,7 @@ export class StreamStatus {
         this.#lagMs ?? null,
         JSON.stringify([...following, ...unavailable]),
         `${processId}|${now}`,
+        reader ?? null,
       ],
     );
   }

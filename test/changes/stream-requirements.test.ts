@@ -1,7 +1,7 @@
-import pg from 'pg';
+import { Client } from 'pg';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { AppliedBatch, Sink } from '../../src/changes/change-batch.ts';
-import { Replicator } from '../../src/changes/replicator.ts';
+import { Replicator, type ReplicatorState } from '../../src/changes/replicator.ts';
 import { createLog } from '../../src/lib/log/create-log.ts';
 import { Postgres } from '../../src/lib/postgres/postgres.ts';
 import { readSlot } from '../../src/lib/replication/slot.ts';
@@ -49,8 +49,9 @@ const follow = (postgres: Postgres, sink: Sink): Replicator =>
     statusMs: 50,
     heartbeatMs: 100,
   });
-const stateOf = (replicator: Replicator) =>
-  expect.poll(() => replicator.status.state, { timeout: 30_000, interval: 20 });
+const reaches = async (replicator: Replicator, state: ReplicatorState): Promise<void> => {
+  await expect.poll(() => replicator.status.state, { timeout: 30_000, interval: 20 }).toBe(state);
+};
 const count = async (postgres: Postgres, query: string): Promise<number> => (await postgres.query(query)).rows.length;
 
 describe('a server', () => {
@@ -58,7 +59,7 @@ describe('a server', () => {
   let postgres: Postgres;
   let env: Record<string, string>;
   const set = async (statement: string): Promise<void> => {
-    const client = new pg.Client({ connectionString: server.url });
+    const client = new Client({ connectionString: server.url });
     await client.connect();
     await client.query(statement);
     await client.end();
@@ -66,7 +67,8 @@ describe('a server', () => {
   beforeAll(async () => {
     server = await PrivatePostgres.start({ wal_level: 'replica' });
     env = { DATABASE_URL: server.url, ELASTICSEARCH_URL: 'http://127.0.0.1:9' };
-    expect((await runTreadle(['migrate', 'up'], { env })).exitCode).toBe(0);
+    const migrated = await runTreadle(['migrate', 'up'], { env });
+    if (migrated.exitCode !== 0) throw new Error(migrated.stderr);
     postgres = open(server.url);
     await postgres.query('CREATE TABLE public.item (id integer PRIMARY KEY)');
   });
@@ -82,7 +84,7 @@ describe('a server', () => {
     const replicator = follow(postgres, sink);
     replicator.start();
     try {
-      await stateOf(replicator).toBe('unavailable');
+      await reaches(replicator, 'unavailable');
       expect(replicator.status.problem).toContain(statement);
       const check = await runTreadle(['check'], { env });
       expect(check.exitCode).toBe(1);
@@ -115,7 +117,7 @@ describe('a server', () => {
     postgres = open(server.url);
     const replicator = follow(postgres, new Listener());
     replicator.start();
-    await stateOf(replicator).toBe('streaming');
+    await reaches(replicator, 'streaming');
     await replicator.close();
     const check = await runTreadle(['check'], { env });
     expect(check.stdout).toMatch(/ok +change stream/);
@@ -146,7 +148,7 @@ describe('a server', () => {
     const sink = new Listener();
     let replicator = follow(postgres, sink);
     replicator.start();
-    await stateOf(replicator).toBe('streaming');
+    await reaches(replicator, 'streaming');
     await replicator.close();
     const before = sink.overs;
     await postgres.query('INSERT INTO public.item VALUES (1)');
@@ -159,7 +161,7 @@ describe('a server', () => {
     expect(await readSlot(postgres, 'of_the_test')).toMatchObject({ walStatus: 'lost' });
     replicator = follow(postgres, sink);
     replicator.start();
-    await stateOf(replicator).toBe('streaming');
+    await reaches(replicator, 'streaming');
     expect(sink.overs).toBe(before + 1);
     expect((await readSlot(postgres, 'of_the_test'))?.walStatus).not.toBe('lost');
     await postgres.query('INSERT INTO public.item VALUES (2)');
@@ -171,14 +173,14 @@ describe('a server', () => {
     const sink = new Listener();
     let replicator = follow(postgres, sink);
     replicator.start();
-    await stateOf(replicator).toBe('streaming');
+    await reaches(replicator, 'streaming');
     await replicator.close();
     const before = sink.overs;
     await postgres.query('ALTER PUBLICATION items DROP TABLE public.item');
     await postgres.query('INSERT INTO public.item VALUES (3)');
     replicator = follow(postgres, sink);
     replicator.start();
-    await stateOf(replicator).toBe('streaming');
+    await reaches(replicator, 'streaming');
     expect(sink.overs).toBe(before + 1);
     expect(await count(postgres, `SELECT FROM pg_publication_tables WHERE pubname = 'items'`)).toBe(1);
     await postgres.query('INSERT INTO public.item VALUES (4)');
@@ -197,7 +199,7 @@ describe('a server', () => {
     const once = async (): Promise<void> => {
       const replicator = follow(postgres, sink);
       replicator.start();
-      await stateOf(replicator).toBe('streaming');
+      await reaches(replicator, 'streaming');
       await replicator.close();
     };
     await once();
@@ -213,7 +215,7 @@ describe('a server', () => {
     const sink = new Listener();
     const replicator = follow(postgres, sink);
     replicator.start();
-    await stateOf(replicator).toBe('streaming');
+    await reaches(replicator, 'streaming');
     await expect.poll(() => replicator.lagMs, { timeout: 20_000 }).toBeLessThan(5_000);
     const told = async () =>
       (

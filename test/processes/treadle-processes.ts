@@ -9,12 +9,20 @@ const command = path.join(import.meta.dirname, '..', '..', 'bin', 'treadle.js');
 /** The roles of Treadle as processes of their own, the way a Procfile runs them; what is left is killed after the file. */
 export interface TreadleProcesses {
   /** Starts `treadle start <role>` and waits until it says that it runs. */
-  start(role: 'api' | 'worker' | 'scheduler', env: Readonly<Record<string, string>>): Promise<ChildProcess>;
+  start(
+    role: 'api' | 'worker' | 'scheduler' | 'replicator',
+    env: Readonly<Record<string, string>>,
+  ): Promise<ChildProcess>;
   /** Ends the process by the signal and answers its exit code; null for an end by the signal. */
   end(child: ChildProcess, signal?: NodeJS.Signals): Promise<number | null>;
 }
 
-const started = { api: 'api.listening', worker: 'worker.started', scheduler: 'scheduler.started' } as const;
+const started = {
+  api: 'api.listening',
+  worker: 'worker.started',
+  scheduler: 'scheduler.started',
+  replicator: 'replicator.started',
+} as const;
 
 const untilLogged = (child: ChildProcess, event: string): Promise<void> =>
   new Promise((resolve, reject) => {

@@ -11,6 +11,10 @@ declare module 'pg' {
     /** Makes the connection one of the streaming replication protocol, to one database. */
     replication?: 'database';
   }
+  interface Client {
+    /** Of the server's process. */
+    readonly processID: number;
+  }
   interface Connection {
     sendCopyFromChunk(chunk: Buffer): void;
   }
@@ -129,6 +133,11 @@ export class ReplicationStream {
   /** The end of WAL that the server has told of. */
   get received(): Lsn {
     return this.#received;
+  }
+
+  /** The server's process at the other end. */
+  get serverPid(): number {
+    return this.#client.processID;
   }
 
   get confirmed(): Lsn {

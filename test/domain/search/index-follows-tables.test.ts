@@ -57,6 +57,7 @@ describe.skipIf(elasticsearchUrl === '')('[elasticsearch] the index follows what
   it('inserted, changed and deleted documents, one by one and a thousand at once', async () => {
     const id = await world.write(ws, { title: 'Wombat', content: 'burrows' });
     await equal(1);
+    expect(await inIndex()).toMatchObject([{ id, title: 'Wombat' }]);
     await database.query(`UPDATE treadle.knowledge SET title = 'Numbat' WHERE id = $1`, [id]);
     await equal(1);
     await database.query(

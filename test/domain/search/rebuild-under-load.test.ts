@@ -155,7 +155,7 @@ describe.skipIf(elasticsearchUrl === '')('[elasticsearch] a rebuild', patience, 
         if (/^[1-9]\d* of/.test(note)) stop.abort();
       },
     });
-    await expect(interrupted).rejects.toThrow();
+    await expect(interrupted).rejects.toMatchObject({ name: expect.stringMatching(/Abort|AppError/) });
     const record = await knowledge.index.states.read('knowledge');
     expect(record).toMatchObject({ live: null, buildingCursor: { workspaceId: ws, id: expect.any(String) } });
     await world.write(ws, { title: 'Written between' });

@@ -118,17 +118,31 @@ const whileHeldBack = async (index: SearchIndex, work: () => Promise<string | nu
   }
 };
 
+/** Once searches can see in the new index all that they saw, it is the one. Answers which index it replaced. */
+const makeLive = (
+  index: SearchIndex,
+  made: string,
+  { signal, patienceMs }: { readonly signal: AbortSignal; readonly patienceMs: number },
+): Promise<string | null> =>
+  whileHeldBack(index, async () => {
+    const { states, name, elasticsearch } = index;
+    await states.awaitCurrent(name, { signal, timeoutMs: patienceMs });
+    await elasticsearch.call((client, request) => client.indices.refresh({ index: made }, request), { signal });
+    return swap(index, made);
+  });
+
 /**
  * Builds an index of the present definition beside the live one, which goes on being searched and written: everything is
  * written to the new one while changes go to both, both sides are compared, and one swap makes it live. Interrupted, it
  * goes on where it was.
- * @throws AppError of Elasticsearch and Postgres; SERVICE_UNAVAILABLE when nothing follows the tables;
+ * @throws AppError of Elasticsearch and Postgres; SERVICE_UNAVAILABLE when nothing follows the tables; CONFIGURATION_ERROR for a server that is no Elasticsearch 8 or 9;
  * DATA_CONSISTENCY_ERROR when the new index does not become equal to the tables, and the live one stays.
  */
 export const rebuildIndex = async (index: SearchIndex, options: RebuildOptions): Promise<Rebuilt> => {
   const { source, states, name, db, elasticsearch } = index;
   const { reason, signal, onProgress, onFailed, patienceMs = 60_000 } = options;
   const { alias, building } = source.definition.names;
+  await elasticsearch.checkVersion();
   const known = await states.read(name);
   if (known?.building && (await liveIndex(elasticsearch, alias)) === known.building) {
     await states.endBuilding(name, known.building);
@@ -174,11 +188,7 @@ export const rebuildIndex = async (index: SearchIndex, options: RebuildOptions):
       { retryable: true },
     );
   }
-  const old = await whileHeldBack(index, async () => {
-    await states.awaitCurrent(name, { signal, timeoutMs: patienceMs });
-    await elasticsearch.call((client, request) => client.indices.refresh({ index: made }, request), { signal });
-    return swap(index, made);
-  });
+  const old = await makeLive(index, made, { signal, patienceMs });
   await states.endBuilding(name, made, comparedSince);
   if (old !== null) await removeIndex(index, old);
   await removeLeftovers(index);
