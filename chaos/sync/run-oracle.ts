@@ -93,6 +93,7 @@ const receiverOf = (standby: Client) => async (): Promise<number | undefined> =>
 const withDelays = async <T>(world: SyncWorld, seed: number, work: () => Promise<T>): Promise<T> => {
   if (!world.standby) return work();
   const client = new Client({ connectionString: world.standby.url });
+  client.on('error', () => undefined);
   await client.connect();
   const over = new AbortController();
   const delays = delayStandby(receiverOf(client), createRandom(seed, 'standby'), over.signal);

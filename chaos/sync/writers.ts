@@ -199,6 +199,8 @@ export const runWriters = async (options: WriterOptions): Promise<Written> => {
   let [made, units, failed] = [0, 0, 0];
   const write = async (): Promise<void> => {
     const client = new Client({ connectionString: url, application_name: 'oracle-writer' });
+    // What it breaks is told by the statement under way.
+    client.on('error', () => undefined);
     await client.connect();
     try {
       while (!signal.aborted || made < keys) {

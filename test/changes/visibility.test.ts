@@ -62,7 +62,7 @@ test('a sink is told of a change only when it can see it', async () => {
   const replicator = new Replicator({ postgres, log, sinks: [sink], slot, publications, statusMs: 50 });
   replicator.start();
   const [writer, probe] = [await postgres.connectDirect('writer'), await postgres.connectDirect('probe')];
-  let isReleased = false;
+  const released = new AbortController();
   try {
     await expect.poll(() => replicator.status.state, { timeout: 20_000 }).toBe('streaming');
     await holdCommits('nobody');
@@ -76,7 +76,7 @@ test('a sink is told of a change only when it can see it', async () => {
       ).rowCount === 1;
     // The server begins to hold commits some time after it was told to.
     const probing = (async () => {
-      while (!isReleased) await probe.query(`SELECT pg_logical_emit_message(true, 'probe', '')`);
+      while (!released.signal.aborted) await probe.query(`SELECT pg_logical_emit_message(true, 'probe', '')`);
     })();
     await expect.poll(() => held('probe'), { timeout: 20_000 }).toBe(true);
     const committed = writer.query('INSERT INTO public.item VALUES (1)');
@@ -90,12 +90,12 @@ test('a sink is told of a change only when it can see it', async () => {
       .poll(async () => (await postgres.query(heard, [rows[0]?.lsn, rows[0]?.now])).rowCount, { timeout: 20_000 })
       .toBe(1);
     expect(found).toEqual([]);
-    isReleased = true;
+    released.abort();
     await holdCommits('');
     await Promise.all([committed, probing]);
     await expect.poll(() => found, { timeout: 20_000 }).toEqual([1]);
   } finally {
-    isReleased = true;
+    released.abort();
     await holdCommits('');
     await writer.end();
     await probe.end();
