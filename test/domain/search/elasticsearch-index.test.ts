@@ -141,6 +141,21 @@ describe.skipIf(elasticsearchUrl === '')('[elasticsearch] the index of Elasticse
       }
     });
 
+    it('under way beside others tells of each refused document, whichever ends first', async () => {
+      const count = 1_500;
+      const writes = Array.from({ length: count }, (_, place) => {
+        const key = { workspaceId: ws, id: randomUUID() };
+        const odd = place % 100 === 0 ? ',"unknown":1' : '';
+        const json = `{"id":"${key.id}","workspace_id":"${ws}","title":"Lane"${odd}}`;
+        return { ...key, document: { ...key, json, hash: String(place) }, version: '1' };
+      });
+      const { written, failed } = await index.index.writer.write([index.definition.names.alias], writes);
+      expect(written).toBe(count - 15);
+      expect(failed.map(({ id }) => id).toSorted()).toEqual(
+        writes.flatMap(({ id }, place) => (place % 100 === 0 ? [id] : [])).toSorted(),
+      );
+    });
+
     it('is refused as a whole by a full disk, which is no fault of its documents and of which it is said that no pause helps', async () => {
       const { index: name } = index.definition.names;
       const block = (value: boolean | null) =>

@@ -138,7 +138,9 @@ export class IndexWriter {
     const lane = async (): Promise<void> => {
       for (let next = parts.next(); !next.done && failure.length === 0; next = parts.next()) {
         try {
-          result = together(result, await work(next.value));
+          const done = await work(next.value);
+          // Read behind the wait: other lanes add to it meanwhile.
+          result = together(result, done);
         } catch (error) {
           failure.push({ error });
         }
