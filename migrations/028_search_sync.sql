@@ -28,6 +28,8 @@ ALTER TABLE treadle.change_sinks ADD COLUMN waiting integer;
 -- The last time that everything known was taken.
 ALTER TABLE treadle.change_sinks ADD COLUMN current_at timestamptz;
 ALTER TABLE treadle.change_sinks ADD COLUMN error text;
+-- A table that it watches was in no publication for a while: set with the statement that published it, until the sink has started over.
+ALTER TABLE treadle.change_sinks ADD COLUMN lacks_changes boolean NOT NULL DEFAULT false;
 
 -- The indexes of Elasticsearch, as they are known here: one a definition.
 CREATE TABLE treadle.search_indexes (
@@ -60,6 +62,7 @@ ALTER PUBLICATION treadle SET TABLE
 
 ALTER PUBLICATION treadle SET TABLE treadle.knowledge, treadle.knowledge_tags, treadle.tags, treadle.collections, treadle.users;
 DROP TABLE treadle.search_indexes, treadle.change_stream, treadle.change_epoch;
+ALTER TABLE treadle.change_sinks DROP COLUMN lacks_changes;
 ALTER TABLE treadle.change_sinks DROP COLUMN error;
 ALTER TABLE treadle.change_sinks DROP COLUMN current_at;
 ALTER TABLE treadle.change_sinks DROP COLUMN waiting;

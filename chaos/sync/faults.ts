@@ -50,7 +50,7 @@ const freeze: MakeFault = async (world) => {
   }
 };
 
-const faults: Readonly<Record<string, MakeFault>> = {
+const faults = {
   'kill a replicator': async (world, random) => {
     await world.processes.end(await oneOf(world, random), 'SIGKILL');
     await delay(random.int(0, 500));
@@ -86,13 +86,18 @@ const faults: Readonly<Record<string, MakeFault>> = {
        WHERE application_name LIKE 'treadle%' AND (backend_type = 'client backend' OR pid IN (SELECT active_pid FROM pg_replication_slots))`,
     );
   },
-};
+} satisfies Readonly<Record<string, MakeFault>>;
 
-const shuffled = (random: Random): readonly string[] => {
-  const names = Object.keys(faults);
+export type FaultName = keyof typeof faults;
+const isFaultName = (name: string): name is FaultName => name in faults;
+const allFaults: readonly FaultName[] = Object.keys(faults).filter(isFaultName);
+
+const shuffled = (random: Random, given: readonly FaultName[]): readonly FaultName[] => {
+  const names = [...given];
   for (let at = names.length - 1; at > 0; at -= 1) {
     const other = random.int(0, at);
-    [names[at], names[other]] = [names[other] ?? '', names[at] ?? ''];
+    const [one, two] = [names[at], names[other]];
+    if (one && two) [names[at], names[other]] = [two, one];
   }
   return names;
 };
@@ -101,14 +106,14 @@ const shuffled = (random: Random): readonly string[] => {
 export const makeFaults = async (
   world: SyncWorld,
   random: Random,
-  rounds: number,
+  { rounds, only = allFaults }: { readonly rounds: number; readonly only?: readonly FaultName[] | undefined },
   onFault: (name: string) => void,
 ): Promise<void> => {
   for (let round = 0; round < rounds; round += 1) {
-    for (const name of shuffled(random)) {
+    for (const name of shuffled(random, only)) {
       await delay(random.int(100, 1_500));
       onFault(name);
-      await faults[name]?.(world, random);
+      await faults[name](world, random);
     }
   }
 };

@@ -5,7 +5,7 @@ import type { SearchIndex } from '../../src/domain/search/indexes/search-index.t
 import type { Breach } from '../audit.ts';
 import { createRandom } from '../random.ts';
 import { compareIndex } from './compare.ts';
-import { delayStandby, makeFaults } from './faults.ts';
+import { delayStandby, makeFaults, type FaultName } from './faults.ts';
 import { watchPositions } from './positions.ts';
 import type { SyncSize } from './sizes.ts';
 import type { SyncWorld } from './world.ts';
@@ -26,6 +26,8 @@ export interface OracleResult extends Written {
 
 export interface OracleOptions extends SyncSize {
   readonly seed: number;
+  /** Only these; all by default. */
+  readonly faults?: readonly FaultName[] | undefined;
   readonly onNote?: (note: string) => void;
 }
 
@@ -116,7 +118,7 @@ const disturb = async (world: SyncWorld, options: OracleOptions) => {
     try {
       const breaches = await buildIndexes(world, AbortSignal.timeout(patienceMs));
       onNote('the indexes are built');
-      await makeFaults(world, createRandom(seed, 'faults'), rounds, (name) => {
+      await makeFaults(world, createRandom(seed, 'faults'), { rounds, only: options.faults }, (name) => {
         made.push(name);
         onNote(name);
       });

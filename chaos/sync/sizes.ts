@@ -34,3 +34,5 @@ export const shortSync: SyncSize = {
   unitsPerSecond: 12,
   rounds: 1,
 };
+/** With a standby that is slow on purpose, for which each commit waits. */
+export const standbySync: SyncSize = { ...shortSync, keys: 1_000 };

@@ -189,9 +189,8 @@ export class Replicator {
     // One that never followed has a row too, where it is said why.
     await this.#positions.store(new Map([...this.#tables.leftOut.keys()].map((name) => [name, 0n])));
     const known = await this.#positions.read();
-    const stale = sinks.filter(
-      (sink) => (known.get(sink.name) ?? -1n) < slotPosition || this.#tables.lacksChanges(sink),
-    );
+    const lacking = await this.#positions.lackingChanges();
+    const stale = sinks.filter(({ name }) => (known.get(name) ?? -1n) < slotPosition || lacking.has(name));
     const failed = Promise.withResolvers<never>();
     failed.promise.catch(() => undefined);
     const course: Course = { stream: undefined, runners: [] };
@@ -213,7 +212,6 @@ export class Replicator {
     ended.catch(() => undefined);
     try {
       await this.#startOver(stale, slotPosition, signal);
-      this.#tables.startedOver();
       for (const sink of sinks) if (!stale.includes(sink)) await sink.begin?.();
       for (const runner of runners) runner.start();
       this.#state = 'streaming';
@@ -288,7 +286,7 @@ export class Replicator {
     for (const sink of stale) {
       this.#parts.log.warn({ event: 'changes.sink-starts-over', sink: sink.name });
       await sink.startOver(signal);
-      await this.#positions.store(new Map([[sink.name, slotPosition]]));
+      await this.#positions.startedOver(sink.name, slotPosition);
     }
   }
 

@@ -113,6 +113,7 @@ export interface ChangeEpoch {
 export interface ChangeSinks {
   current_at: Timestamp | null;
   error: string | null;
+  lacks_changes: Generated<boolean>;
   name: string;
   position: string;
   state: string | null;

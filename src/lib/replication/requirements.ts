@@ -81,7 +81,8 @@ const nameOf = ({ schema, table }: PublishedTable): string => `${quote(schema)}.
 const entryOf = (table: PublishedTable): string =>
   table.published ? `${nameOf(table)} (${table.published.map(quote).join(', ')})` : nameOf(table);
 /** As names are compared. */
-const keyOf = ({ schema, table }: { readonly schema: string; readonly table: string }): string => `${schema}.${table}`;
+export const keyOf = ({ schema, table }: { readonly schema: string; readonly table: string }): string =>
+  `${schema}.${table}`;
 
 /** A table that can't be followed as it is. */
 export interface TableFault {
@@ -132,23 +133,24 @@ const publishedTables = async (db: Queryable, publication: string): Promise<Read
   return new Set(rows.flatMap(({ schema, table }) => (schema && table ? [keyOf({ schema, table })] : [])));
 };
 
-/** What {@link ensurePublication} found. */
-export interface PublishedTables {
-  /** These were not published until now: changes of theirs have not been told. */
-  readonly added: readonly PublishedTable[];
-  /** These are not published, since they can't be followed. */
-  readonly faults: readonly TableFault[];
+/** Does work in a transaction. */
+export interface Transacting extends Queryable {
+  transaction<T>(work: (tx: Queryable) => Promise<T>): Promise<T>;
 }
+
+/** Told, in the transaction that publishes them, of tables that were not published: their changes have not been told. */
+export type OnPublished = (tx: Queryable, tables: readonly PublishedTable[]) => Promise<void>;
 
 /**
  * Sees to it that the tables are published that can be followed, and the others are not: one without identity would refuse
- * updates.
+ * updates. Answers those that are not.
  * @throws StreamUnavailable with the statement when the user may not.
  */
 export const ensurePublication = async (
-  db: Queryable,
+  db: Transacting,
   { name, tables, insertsOnly = false }: Publication,
-): Promise<PublishedTables> => {
+  onPublished: OnPublished,
+): Promise<readonly TableFault[]> => {
   const faults = await faultsOf(db, tables);
   const published = await publishedTables(db, name);
   const refused = faults.map(({ table }) => table).filter((table) => published?.has(keyOf(table)));
@@ -162,22 +164,31 @@ export const ensurePublication = async (
   const added = tables
     .filter((table) => faults.every((fault) => fault.table !== table))
     .filter((table) => !published?.has(keyOf(table)));
-  if (published !== undefined && added.length === 0) return { added, faults };
+  if (published !== undefined && added.length === 0) return faults;
   const verb = published === undefined ? 'CREATE PUBLICATION' : 'ALTER PUBLICATION';
   const list = added.map(entryOf).join(', ');
   const what = added.length === 0 ? '' : ` ${published === undefined ? 'FOR' : 'ADD'} TABLE ${list}`;
   const inserts = published === undefined && insertsOnly ? ` WITH (publish = 'insert')` : '';
-  await change(db, `${verb} ${quote(name)}${what}${inserts}`, async () => {
+  const isDone = async (): Promise<boolean> => {
     const now = await publishedTables(db, name);
     return now !== undefined && added.every((table) => now.has(keyOf(table)));
-  });
-  return { added, faults };
+  };
+  await change(db, `${verb} ${quote(name)}${what}${inserts}`, isDone, (tx) => onPublished(tx, added));
+  return faults;
 };
 
 /** Another process may have been faster. */
-const change = async (db: Queryable, statement: string, isDone: () => Promise<boolean>): Promise<void> => {
+const change = async (
+  db: Transacting,
+  statement: string,
+  isDone: () => Promise<boolean>,
+  more?: (tx: Queryable) => Promise<void>,
+): Promise<void> => {
   try {
-    await db.query(statement);
+    await db.transaction(async (tx) => {
+      await tx.query(statement);
+      await more?.(tx);
+    });
   } catch (error) {
     if (await isDone()) return;
     throw new StreamUnavailable(`tables could not be published: run ${statement}; as their owner`, error);
