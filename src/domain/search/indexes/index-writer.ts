@@ -51,7 +51,7 @@ export const together = (a: WrittenDocuments, b: WrittenDocuments): WrittenDocum
 });
 
 /** The keys that none of the documents has; one without a workspace is content with its id. */
-const missingFrom = (keys: readonly DocumentKey[], found: readonly SourceDocument[]): readonly DocumentKey[] => {
+const missingFrom = (keys: readonly DocumentKey[], found: readonly DocumentKey[]): readonly DocumentKey[] => {
   const names = new Set(found.map(keyText));
   const ids = new Set(found.map(({ id }) => id));
   return keys.filter((key) => (key.workspaceId === '' ? !ids.has(key.id) : !names.has(keyText(key))));
@@ -97,15 +97,18 @@ export class IndexWriter {
     return this.#inLanes(
       slices(keys, () => keysAtOnce),
       async (part) => {
-        const found: SourceDocument[] = [];
+        const found: DocumentKey[] = [];
         let result = nothing;
         for await (const page of this.source.read(this.#db, part)) {
-          found.push(...page.map(({ workspaceId, id }) => ({ workspaceId, id, json: '', hash: '' })));
+          // Their keys alone: a page is forgotten once it is written.
+          found.push(...page.map(({ workspaceId, id }) => ({ workspaceId, id })));
           const writes = page.map((document) => ({ ...document, document, version }));
           result = together(result, await this.#send(aliases, writes, signal));
         }
         // Under which workspace it was is not known of those without.
-        const gone = missingFrom(part, found).filter(({ workspaceId }) => workspaceId !== '' || !this.#hasWorkspaces);
+        const gone = missingFrom(part, found).filter(
+          ({ workspaceId }) => workspaceId !== '' || !this.source.hasWorkspaces,
+        );
         const burials = gone.map((key) => ({ ...key, document: null, version }));
         return together(result, await this.#send(aliases, burials, signal));
       },
@@ -122,10 +125,6 @@ export class IndexWriter {
       slices(writes, () => this.#size.current),
       (part) => this.#send(aliases, part, signal),
     );
-  }
-
-  get #hasWorkspaces(): boolean {
-    return this.source.hasWorkspaces;
   }
 
   async #inLanes<T>(
