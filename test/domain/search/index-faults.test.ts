@@ -84,8 +84,11 @@ describe.skipIf(elasticsearchUrl === '')('[elasticsearch] an index that somebody
     );
     expect(followed.refused).toEqual([]);
     expect(followed.verifications).toBe(0);
+    await until(
+      async () => (await index.index.states.progress('knowledge'))?.state === 'behind',
+      'what is reported of the sink says so',
+    );
     expect(await index.index.states.progress('knowledge')).toMatchObject({
-      state: 'behind',
       error: expect.stringContaining('full disk'),
     });
     await settings({ 'index.blocks.read_only_allow_delete': null });
