@@ -159,9 +159,9 @@ export class SinkRunner {
   get #mayTake(): boolean {
     if (this.#underWay.some(({ taken }) => taken === false)) return false;
     const running = this.#underWay.filter(({ taken }) => taken === undefined).length;
-    if (running === 0) return !this.queue.isEmpty;
-    if (running >= this.#batchesAtOnce || this.queue.size === 0) return false;
-    return this.queue.size >= this.#maxWaiting / 10 || this.isFull;
+    const isFull = this.isFull && this.queue.size > 0;
+    if (running === 0) return this.queue.hasWhole || isFull;
+    return running < this.#batchesAtOnce && (this.queue.wholeSize >= this.#maxWaiting / 10 || isFull);
   }
 
   async #begin(batch: TakenBatch, signal: AbortSignal): Promise<void> {

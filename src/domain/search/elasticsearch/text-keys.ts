@@ -18,13 +18,32 @@ export const prefixOfKey = (key: string): string => key.slice(0, longestPrefix).
 /** The signs of a text that are in no word (`++`, `%`), once each. */
 export const signsOf = (text: string): readonly string[] => [...new Set(text.match(/[^\p{L}\p{M}\p{N}\s]/gu))];
 
-/** Most words, told from others quickly. */
-const plain = /^[a-z\d]+[.,;:]?$/i;
 const printable = /^[\x21-\x7e]+$/;
 /** Signs between letters at which Elasticsearch's tokenizer does not cut (Unicode Annex 29). */
 const joint = /[\p{L}\p{N}][.:_'’·,;][\p{L}\p{N}]/u;
 /** Both cut between any two of these. */
 const cutAlike = /^[\p{Script=Han}\p{Script=Hiragana}\p{P}]+$/u;
+/** What a word has that may be of interest: few have, and a long text is searched for them in one go. */
+const noted = () => /[a-z\d][.:_',;][a-z\d]|[^\x21-\x7e\s]/gi;
+const space = /\s/;
+
+const isSpaceAt = (text: string, at: number): boolean => {
+  const code = text.charCodeAt(at);
+  return code === 32 || (code < 128 ? code >= 9 && code <= 13 : space.test(text.charAt(at)));
+};
+
+/** The words of a text that have something in them to be noted. */
+function* notedWords(text: string): Generator<string> {
+  const pattern = noted();
+  for (let found = pattern.exec(text); found; found = pattern.exec(text)) {
+    let start = found.index;
+    let end = pattern.lastIndex;
+    while (start > 0 && !isSpaceAt(text, start - 1)) start -= 1;
+    while (end < text.length && !isSpaceAt(text, end)) end += 1;
+    yield text.slice(start, end);
+    pattern.lastIndex = end;
+  }
+}
 
 /**
  * The words of a text as queries name them, where Elasticsearch sees others: `node.js` is one word to it, and `café` has
@@ -32,9 +51,8 @@ const cutAlike = /^[\p{Script=Han}\p{Script=Hiragana}\p{P}]+$/u;
  */
 export const partsOf = (text: string): readonly string[] => {
   const parts = new Set<string>();
-  for (const [found] of text.matchAll(/\S+/g)) {
-    if (plain.test(found)) continue;
-    if (joint.test(found) || !(printable.test(found) || cutAlike.test(found))) parts.add(foldedWords(found));
+  for (const word of notedWords(text)) {
+    if (joint.test(word) || !(printable.test(word) || cutAlike.test(word))) parts.add(foldedWords(word));
   }
   return [...parts];
 };

@@ -96,3 +96,6 @@ export const isKey = (kind: ColumnKind): boolean => kind === 'text' || kind === 
 
 /** Whether the change stream writes such values as {@link jsonOfText} takes them. */
 export const isStreamed = (kind: ColumnKind): boolean => kind !== 'other';
+
+/** Whether values may be so large that their size counts. */
+export const isLarge = (kind: ColumnKind): boolean => kind === 'text' || kind === 'json' || kind === 'other';

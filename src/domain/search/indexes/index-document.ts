@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto';
+import crypto from 'node:crypto';
 import type { DocumentKey, SourceDocument } from './index-source.ts';
 
 /** Orders what is written under one id: digits of a number below 2^63, as text since numbers round above 2^53. */
@@ -17,7 +17,7 @@ export const sourceDocument = (key: DocumentKey, json: string): SourceDocument =
   workspaceId: key.workspaceId,
   id: key.id,
   json,
-  hash: createHash('sha256').update(json).digest('base64url'),
+  hash: crypto.hash('sha256', json, 'base64url'),
 });
 
 /** What is written of a document. */

@@ -36,8 +36,8 @@ export interface IndexWriterParts {
   readonly lanes?: number;
 }
 
-/** Keys that are read again in one go. */
-const keysAtOnce = 500;
+/** Keys are read again as many as go into a request, and not fewer. */
+const fewestKeys = 500;
 /** How long requests that the server refuses for the moment are tried again before the whole is given up. */
 const patienceMs = 20_000;
 const longestPauseMs = 5_000;
@@ -52,6 +52,8 @@ export const together = (a: WrittenDocuments, b: WrittenDocuments): WrittenDocum
 
 /** The keys that none of the documents has; one without a workspace is content with its id. */
 const missingFrom = (keys: readonly DocumentKey[], found: readonly DocumentKey[]): readonly DocumentKey[] => {
+  // Each names one document, and all are there.
+  if (found.length === keys.length && keys.every(({ workspaceId }) => workspaceId !== '')) return [];
   const names = new Set(found.map(keyText));
   const ids = new Set(found.map(({ id }) => id));
   return keys.filter((key) => (key.workspaceId === '' ? !ids.has(key.id) : !names.has(keyText(key))));
@@ -95,7 +97,7 @@ export class IndexWriter {
     signal?: AbortSignal,
   ): Promise<WrittenDocuments> {
     return this.#inLanes(
-      slices(keys, () => keysAtOnce),
+      slices(keys, () => Math.max(fewestKeys, this.#size.current)),
       async (part) => {
         const found: DocumentKey[] = [];
         let result = nothing;

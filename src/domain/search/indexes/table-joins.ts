@@ -1,12 +1,14 @@
 import { z } from 'zod';
 import type { AppIndex, ManyJoin, OneJoin } from '../define-index.ts';
-import { jsonOfText, selectOf } from './column-json.ts';
+import { jsonOfText, selectOf, type ColumnKind } from './column-json.ts';
 import { quote, sqlName, type Catalog } from './table-catalog.ts';
 
-/** A field of the documents, and the expression that reads it. */
+/** A field of the documents, and the expression that reads it. Rows of the index's table are `m`, of the pages `page`. */
 export interface ReadField {
   readonly name: string;
   readonly expression: string;
+  /** What the expression reads, gathered for all rows of a page at once, by their places; joined to `m` as `alias`. */
+  readonly gathered?: { readonly alias: string; readonly select: string };
   /** The JSON of what it reads. */
   readonly json: (text: string | null) => string;
 }
@@ -16,7 +18,6 @@ const equal = (on: Readonly<Record<string, string>>, joined: string, main: strin
     .map(([theirs, ours]) => `${joined}.${quote(theirs)} = ${main}.${quote(ours)}`)
     .join(' AND ');
 
-/** The row of the index's table is `m`. */
 const oneFields = (catalog: Catalog, { table, on, fields }: OneJoin): readonly ReadField[] =>
   Object.entries(fields).map(([name, column]) => {
     const { kind, type } = catalog.columnOf(table, column);
@@ -30,20 +31,41 @@ const oneFields = (catalog: Catalog, { table, on, fields }: OneJoin): readonly R
 
 const texts = z.array(z.string().nullable());
 
-const manyField = (catalog: Catalog, name: string, { table, on, through, column }: ManyJoin): ReadField => {
+const manyJson = (kind: ColumnKind, text: string | null): string => {
+  if (text === null) return '[]';
+  // As it stands it is what would be made of it.
+  if (kind === 'text') return text;
+  const values = texts.parse(JSON.parse(text));
+  return `[${values.map((one) => jsonOfText(kind, one)).join()}]`;
+};
+
+/** Where a row lies: a name that no column of an app has by chance. */
+export const placeColumn = '"treadle:place"';
+
+const manyField = (
+  catalog: Catalog,
+  place: number,
+  [name, { table, on, through, column }]: readonly [string, ManyJoin],
+): ReadField => {
   const { kind, type } = catalog.columnOf(table, column);
   const value = selectOf(kind, `j.${quote(column)}`, type);
-  const from = through
-    ? `${sqlName(through.table)} AS t JOIN ${sqlName(table)} AS j ON ${equal(on, 'j', 't')} WHERE ${equal(through.on, 't', 'm')}`
-    : `${sqlName(table)} AS j WHERE ${equal(on, 'j', 'm')}`;
+  // OFFSET 0: by an index for each row. How few rows a page has is not known to the planner, which would read whole tables.
+  const rowsOf = (ofTable: string, by: Readonly<Record<string, string>>): string =>
+    `(SELECT m.${placeColumn}, each.* FROM page AS m
+       CROSS JOIN LATERAL (SELECT * FROM ${sqlName(ofTable)} AS t WHERE ${equal(by, 't', 'm')} OFFSET 0) AS each OFFSET 0)`;
+  const found = through
+    ? `${rowsOf(through.table, through.on)} AS t JOIN ${sqlName(table)} AS j ON ${equal(on, 'j', 't')}`
+    : `${rowsOf(table, on)} AS j`;
+  const alias = `many${place}`;
   return {
     name,
-    json: (text) =>
-      `[${texts
-        .parse(JSON.parse(text ?? '[]'))
-        .map((one) => jsonOfText(kind, one))
-        .join()}]`,
-    expression: `(SELECT json_agg(value ORDER BY value COLLATE "C")::text FROM (SELECT ${value} AS value FROM ${from}) AS found)`,
+    json: (text) => manyJson(kind, text),
+    expression: `${alias}.found`,
+    gathered: {
+      alias,
+      select: `SELECT place, json_agg(value ORDER BY value COLLATE "C")::text AS found
+        FROM (SELECT ${placeColumn} AS place, ${value} AS value FROM ${found}) AS each GROUP BY place`,
+    },
   };
 };
 
@@ -122,5 +144,5 @@ export const allFields = (index: AppIndex, catalog: Catalog): readonly ReadField
     return { name, json: (text) => jsonOfText(kind, text), expression: selectOf(kind, `m.${quote(column)}`, type) };
   }),
   ...Object.values(index.one).flatMap((join) => oneFields(catalog, join)),
-  ...Object.entries(index.many).map(([name, join]) => manyField(catalog, name, join)),
+  ...Object.entries(index.many).map((join, place) => manyField(catalog, place, join)),
 ];

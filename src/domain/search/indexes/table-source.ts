@@ -4,14 +4,15 @@ import type { ReadColumn, Watch } from '../../../lib/replication/watch.ts';
 import type { AppIndex } from '../define-index.ts';
 import { chunksMapping, type IndexedModel } from '../elasticsearch/definition.ts';
 import { chunksJson } from '../elasticsearch/knowledge-document.ts';
-import { isKey, isStreamed } from './column-json.ts';
+import { isKey, isLarge, isStreamed } from './column-json.ts';
 import { completeDefinition, type IndexDefinition } from './index-definition.ts';
 import { documentHead, sourceDocument } from './index-document.ts';
 import type { DocumentKey, IndexSource, SourceDocument, SourceTable } from './index-source.ts';
 import { quote, readCatalog, refuse, split, sqlName, type Catalog } from './table-catalog.ts';
-import { allFields, allShown, vectorKindOf, type ReadField, type Shown } from './table-joins.ts';
+import { allFields, allShown, placeColumn, vectorKindOf, type ReadField, type Shown } from './table-joins.ts';
 
-const mostDocuments = 500;
+/** Of a page. */
+const mostDocuments = { scanned: 250, asked: 2_000 };
 const mostBytes = 8 * 1_048_576;
 
 const textOf = (row: ReadColumn, column: string): string => row(column) ?? '';
@@ -22,6 +23,16 @@ const isCarried = ({ table, fields, one, many, embed }: AppIndex, { columnOf }: 
   Object.values(fields)
     .map((column) => columnOf(table, column))
     .every(({ kind, isGenerated }) => isStreamed(kind) && !isGenerated);
+
+const sizeColumn = '"treadle:size"';
+const beforeColumn = '"treadle:before"';
+
+/** What of the index's own table is read. */
+const columnsOf = ({ id, workspace, fields, one, many }: AppIndex): readonly string[] => {
+  const joins = [...Object.values(one), ...Object.values(many).map((join) => join.through ?? join)];
+  const joined = joins.flatMap(({ on }) => Object.values(on));
+  return [...new Set([id, ...(workspace === undefined ? [] : [workspace]), ...Object.values(fields), ...joined])];
+};
 
 /** A field, and how its JSON begins in a document. */
 interface WrittenField extends ReadField {
@@ -40,6 +51,8 @@ export class TableSource implements IndexSource {
   readonly #catalog: Catalog;
   readonly #fields: readonly WrittenField[];
   readonly #columns: readonly string[];
+  /** Of the table: fields, keys, and what joins are on. */
+  readonly #read: readonly string[];
   readonly #shown: readonly Shown[];
   readonly #model: IndexedModel;
 
@@ -52,6 +65,7 @@ export class TableSource implements IndexSource {
     this.#shown = allShown(index, catalog);
     this.#fields = allFields(index, catalog).map((field) => ({ ...field, head: `,${JSON.stringify(field.name)}:` }));
     this.#columns = Object.values(index.fields);
+    this.#read = columnsOf(index);
     this.definition = this.#define(prefix);
     const carriesRows = isCarried(index, catalog);
     this.watches = this.#watch(carriesRows);
@@ -93,7 +107,7 @@ export class TableSource implements IndexSource {
         left.map((key) => key.id),
         ...(workspace === undefined ? [] : [left.map((key) => key.workspaceId)]),
       ];
-      const page = await this.#select(db, joined, 'true', values);
+      const page = await this.#select(db, joined, 'true', values, mostDocuments.asked);
       if (page.length === 0) return;
       yield page;
       const found = new Set(page.map((one) => `${one.workspaceId}\0${one.id}`));
@@ -192,20 +206,24 @@ export class TableSource implements IndexSource {
     joined: string,
     where: string,
     values: readonly unknown[],
+    limit = mostDocuments.scanned,
   ): Promise<readonly SourceDocument[]> {
     const { id, workspace, table, embed } = this.index;
     const order =
       workspace === undefined || this.#catalog.idIsUnique ? `m.${quote(id)}` : `m.${quote(workspace)}, m.${quote(id)}`;
     const chunks = embed.length === 0 ? '' : `, ${this.#chunks(values.length)} AS chunks`;
+    // Places and sizes first, so that large values are not read of rows that do not fit.
     const { rows } = await db.query<Record<string, string | null> & { chunks?: Parameters<typeof chunksJson>[0] }>(
-      `WITH sized AS (
-         SELECT m.ctid AS place, sum(pg_column_size(m.*)) OVER (ORDER BY ${order}) - pg_column_size(m.*) AS bytes_before
-         FROM (SELECT m.*, m.ctid FROM ${sqlName(table)} AS m ${joined} WHERE ${where} AND ${this.#isKeyed} ORDER BY ${order} LIMIT ${mostDocuments}) AS m
+      `WITH found AS (
+         SELECT ${this.#read.map((column) => `m.${quote(column)}`).join(', ')}, m.ctid AS ${placeColumn}, ${this.#sizes} AS ${sizeColumn}
+         FROM ${sqlName(table)} AS m ${joined} WHERE ${where} AND ${this.#isKeyed} ORDER BY ${order} LIMIT ${limit}
+       ), page AS MATERIALIZED (
+         SELECT * FROM (SELECT m.*, sum(${sizeColumn}) OVER (ORDER BY ${order}) - ${sizeColumn} AS ${beforeColumn} FROM found AS m) AS m
+         WHERE ${beforeColumn} < ${mostBytes}
        )
        SELECT m.${quote(id)}::text AS id, ${workspace === undefined ? "''" : `m.${quote(workspace)}::text`} AS ws,
          ${this.#fields.map(({ expression }, place) => `${expression} AS f${place}`).join(', ')}${chunks}
-       FROM sized JOIN ${sqlName(table)} AS m ON m.ctid = sized.place
-       WHERE sized.bytes_before < ${mostBytes} ORDER BY ${order}`,
+       FROM page AS m ${this.#gathered} ORDER BY ${order}`,
       embed.length === 0 ? [...values] : [...values, this.#model.model, this.#model.dimensions, this.entityType],
     );
     return rows.map((row) => {
@@ -214,6 +232,19 @@ export class TableSource implements IndexSource {
       if (embed.length > 0) fields.push(`,"chunks":${chunksJson(row.chunks ?? [])}`);
       return this.#document(key, fields);
     });
+  }
+
+  /** About how many bytes a row takes, without reading its large values. */
+  get #sizes(): string {
+    const large = this.#read.filter((column) => isLarge(this.#catalog.columnOf(this.index.table, column).kind));
+    return ['64', ...large.map((column) => `coalesce(pg_column_size(m.${quote(column)}), 0)`)].join(' + ');
+  }
+
+  get #gathered(): string {
+    return this.#fields
+      .flatMap(({ gathered }) => gathered ?? [])
+      .map(({ alias, select }) => `LEFT JOIN (${select}) AS ${alias} ON ${alias}.place = m.${placeColumn}`)
+      .join(' ');
   }
 
   #chunks(before: number): string {
