@@ -44,7 +44,7 @@ describe.skipIf(elasticsearchUrl === '')('[elasticsearch] while Elasticsearch is
     const bulkhead = { max: 32, maxWaiting: 200 };
     elasticsearch = new Elasticsearch(
       { url: proxy.url },
-      remote.open({ name: 'away', timeoutMs: 2_000, breaker: { openMs: 2_000 }, bulkhead }),
+      remote.open({ name: 'away', timeoutMs: awayMs > 0 ? 30_000 : 2_000, breaker: { openMs: 2_000 }, bulkhead }),
     );
     const knowledge = new KnowledgeIndex({ elasticsearch, db: database.postgres, model, prefix });
     followed = new FollowedIndex(database.postgres, knowledge.index, { limits: { patienceMs: 200, maxWaiting } });
@@ -132,6 +132,12 @@ describe.skipIf(elasticsearchUrl === '')('[elasticsearch] while Elasticsearch is
         'SELECT count(*)::int AS documents FROM treadle.knowledge',
       );
       await expectEqual(followed, documents);
+      if (awayMs > 0) {
+        const retainedMb = Math.round(retained / 1_048_576);
+        console.log(
+          `away for ${awayMs / 1_000} s: ${slowest.length} rounds of writes, the slowest ${Math.round(Math.max(...slowest))} ms; at most ${most} entities waiting, ${retainedMb} MB of WAL retained; ${documents} documents equal`,
+        );
+      }
       // It may have lost what it had.
       expect(followed.verifications).toBe(verifications + 1);
       expect(followed.refused).toEqual([]);
