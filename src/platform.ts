@@ -50,6 +50,8 @@ import { QueryPatterns } from './lib/postgres/query-patterns/query-patterns.ts';
 import type { Columns, TableDefinition } from './lib/postgres/query-patterns/table-definition.ts';
 import type { Transaction } from './lib/postgres/transaction.ts';
 import type { RedisAddress } from './lib/redis/connect-redis.ts';
+import type { Kv } from './lib/kv/kv.ts';
+import { RedisConnection } from './lib/redis/redis-connection.ts';
 import { RateLimits } from './lib/resilience/rate-limits.ts';
 import { RemoteServices } from './lib/resilience/remote-services.ts';
 import { Meter } from './lib/telemetry/meter.ts';
@@ -245,6 +247,16 @@ const createMeter = (postgres: Postgres, queues: QueueAdmin, log: Log): Meter =>
   return meter;
 };
 
+/** Not the Redis of caches, which may evict. */
+const createKv = (postgres: Postgres, { redis, kvBackend }: Config, log: Log): Kv =>
+  kvBackend === 'redis' && redis.url !== undefined
+    ? {
+        backend: 'redis',
+        redis: new RedisConnection({ variable: 'REDIS_URL', url: redis.url, tls: redis.tls }, log),
+        postgres,
+      }
+    : { backend: 'postgres', postgres };
+
 const createRemoteServices = (postgres: Postgres, { redis }: Config, meter: Meter, log: Log): RemoteServices => {
   const { url, cacheUrl, tls } = redis;
   const address: RedisAddress | undefined =
@@ -292,6 +304,7 @@ export const createPlatform = async (
   const meter = createMeter(postgres, jobs.queues, log);
   const jobMetrics = new JobMetrics(meter, registry);
   const remote = createRemoteServices(postgres, config, meter, log);
+  const kv = createKv(postgres, config, log);
   const { closeDomain, ...domain } = await createDomain({ postgres, config, remote, meter, log });
   const enqueuer = observeEnqueuer(jobs.enqueuer, jobMetrics);
   return {
@@ -317,6 +330,7 @@ export const createPlatform = async (
       domain.databaseHealth.stopContinuousCheck();
       await closeDomain();
       await remote.close();
+      if (kv.backend === 'redis') await kv.redis.close();
       await announcements.close();
       await jobs.payloads.close();
       await transports.close();
