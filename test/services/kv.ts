@@ -46,7 +46,9 @@ const useKv = (database: TestDatabase, redis?: { readonly url: string }): TestKv
 
 /** The same block on Postgres, on Redis and on a Redis Cluster of three nodes, as the user that docs/deployment.md describes. */
 export const describeEachKv = (name: string, fn: (test: TestKv) => void): void => {
-  describe(`${name}, on Postgres`, () => fn(useKv(useDatabase())));
+  describe(`${name}, on Postgres`, () => {
+    fn(useKv(useDatabase()));
+  });
   describeWithRedis(`${name}, on Redis`, () => {
     const database = useDatabase();
     fn(useKv(database, useRedis()));
