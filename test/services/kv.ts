@@ -12,9 +12,14 @@ export interface TestKv {
   readonly kv: Kv;
   /** Another one to the same servers, as another process has it; closed after the block. */
   another(): Kv;
+  /** The addresses of the servers of Redis, as a user who may do everything; none on Postgres. */
+  readonly nodes: readonly string[];
 }
 
-const useKv = (database: TestDatabase, redis?: { readonly url: string }): TestKv => {
+const useKv = (
+  database: TestDatabase,
+  redis?: { readonly url: string; readonly nodes: () => readonly string[] },
+): TestKv => {
   let kv: Kv | undefined;
   const opened: RedisConnection[] = [];
   const open = (): Kv => {
@@ -41,6 +46,9 @@ const useKv = (database: TestDatabase, redis?: { readonly url: string }): TestKv
       return kv;
     },
     another: open,
+    get nodes() {
+      return redis?.nodes() ?? [];
+    },
   };
 };
 
@@ -51,10 +59,26 @@ export const describeEachKv = (name: string, fn: (test: TestKv) => void): void =
   });
   describeWithRedis(`${name}, on Redis`, () => {
     const database = useDatabase();
-    fn(useKv(database, useRedis()));
+    const redis = useRedis();
+    fn(
+      useKv(database, {
+        get url() {
+          return redis.url;
+        },
+        nodes: () => [redis.url],
+      }),
+    );
   });
   describeWithRedisProgram(`${name}, on a Redis Cluster`, (program) => {
     const database = useDatabase();
-    fn(useKv(database, useRedisCluster(program, smallestAcl)));
+    const redis = useRedisCluster(program, smallestAcl);
+    fn(
+      useKv(database, {
+        get url() {
+          return redis.url;
+        },
+        nodes: () => redis.cluster.nodes.map(({ url }) => url),
+      }),
+    );
   });
 };
