@@ -51,6 +51,7 @@ import type { Columns, TableDefinition } from './lib/postgres/query-patterns/tab
 import type { Transaction } from './lib/postgres/transaction.ts';
 import type { RedisAddress } from './lib/redis/connect-redis.ts';
 import type { Kv } from './lib/kv/kv.ts';
+import { LockService } from './lib/locks/lock-service.ts';
 import { RedisConnection } from './lib/redis/redis-connection.ts';
 import { RateLimits } from './lib/resilience/rate-limits.ts';
 import { RemoteServices } from './lib/resilience/remote-services.ts';
@@ -103,6 +104,7 @@ export interface Platform extends Searching {
   readonly nodeVectors: NodeVectors;
   readonly vectors: VectorDatabase;
   readonly sagas: SagaService;
+  readonly locks: LockService;
   /** The loops of this process, for /health/live. */
   readonly loops: LoopWatch;
   /** The metrics of this process, for /metrics. */
@@ -305,6 +307,7 @@ export const createPlatform = async (
   const jobMetrics = new JobMetrics(meter, registry);
   const remote = createRemoteServices(postgres, config, meter, log);
   const kv = createKv(postgres, config, log);
+  const locks = new LockService({ kv, log });
   const { closeDomain, ...domain } = await createDomain({ postgres, config, remote, meter, log });
   const enqueuer = observeEnqueuer(jobs.enqueuer, jobMetrics);
   return {
@@ -322,6 +325,7 @@ export const createPlatform = async (
     ...domain,
     keepRefused: keepRefusedWith(enqueuer),
     sagas: createSagas(postgres, enqueuer, parts, app),
+    locks,
     loops,
     meter,
     jobMetrics,
@@ -330,6 +334,7 @@ export const createPlatform = async (
       domain.databaseHealth.stopContinuousCheck();
       await closeDomain();
       await remote.close();
+      await locks.close();
       if (kv.backend === 'redis') await kv.redis.close();
       await announcements.close();
       await jobs.payloads.close();
