@@ -22,6 +22,7 @@ CREATE TABLE treadle.presence_documents (
   document_id text COLLATE "C" PRIMARY KEY,
   -- Of the last event. Begins with the time in milliseconds, so that it is never lower than what was forgotten.
   sequence bigint NOT NULL,
+  first_sequence bigint NOT NULL,
   changed_at timestamptz NOT NULL
 ) WITH (fillfactor = 50);
 
@@ -120,8 +121,9 @@ DECLARE
   there integer;
   number bigint;
 BEGIN
-  INSERT INTO treadle.presence_documents (document_id, sequence, changed_at)
-    VALUES (p_document, floor(extract(epoch FROM clock_timestamp()) * 1000), clock_timestamp())
+  number := floor(extract(epoch FROM clock_timestamp()) * 1000);
+  INSERT INTO treadle.presence_documents (document_id, sequence, first_sequence, changed_at)
+    VALUES (p_document, number, number + 1, clock_timestamp())
     ON CONFLICT (document_id) DO UPDATE SET changed_at = excluded.changed_at;
   PERFORM treadle.presence_take_out(p_document, p_user, false, NULL, p_ttl_ms);
   SELECT count(*) INTO there FROM treadle.presence_connections

@@ -2,6 +2,7 @@ import { withTimeout } from '../batching/with-timeout.ts';
 import { AppError } from '../errors/app-error.ts';
 import type { Log } from '../log/create-log.ts';
 import { connectRedis, type RedisAddress, type RedisClient } from './connect-redis.ts';
+import { RedisSubscription } from './redis-subscription.ts';
 
 const patienceMs = 1_000;
 
@@ -21,6 +22,8 @@ const untilReady = async (client: RedisClient): Promise<void> => {
  * itself.
  */
 export class RedisConnection {
+  /** To the same servers, on a connection of its own. */
+  readonly subscription: RedisSubscription;
   readonly #address: RedisAddress;
   readonly #log: Log;
   #opening: Promise<RedisClient> | undefined;
@@ -29,6 +32,7 @@ export class RedisConnection {
   constructor(address: RedisAddress, log: Log) {
     this.#address = address;
     this.#log = log;
+    this.subscription = new RedisSubscription(address, log);
   }
 
   /**
@@ -53,6 +57,7 @@ export class RedisConnection {
 
   async close(): Promise<void> {
     this.#closed = true;
+    await this.subscription.close();
     const client = await this.#opening?.catch(() => undefined);
     client?.disconnect();
   }
