@@ -34,6 +34,8 @@ import type { DocumentKey } from './domain/search/indexes/index-source.ts';
 import { syncDocument } from './jobs/search/contract.ts';
 import { withTenants } from './queues/enqueue/with-tenants.ts';
 import { importModule } from './queues/app-jobs/import-module.ts';
+import { PresenceService } from './domain/presence/service.ts';
+import { SessionService } from './domain/sessions/service.ts';
 import { RoleService } from './domain/users/role-service.ts';
 import { UserService } from './domain/users/service.ts';
 import { DatabaseHealthCheck } from './domain/health/database-health-check.ts';
@@ -104,6 +106,8 @@ export interface Platform extends Searching {
   readonly nodeVectors: NodeVectors;
   readonly vectors: VectorDatabase;
   readonly sagas: SagaService;
+  readonly sessions: SessionService;
+  readonly presence: PresenceService;
   readonly locks: LockService;
   /** The loops of this process, for /health/live. */
   readonly loops: LoopWatch;
@@ -325,6 +329,8 @@ export const createPlatform = async (
     ...domain,
     keepRefused: keepRefusedWith(enqueuer),
     sagas: createSagas(postgres, enqueuer, parts, app),
+    sessions: new SessionService({ kv }),
+    presence: new PresenceService({ kv, subscription, log }),
     locks,
     loops,
     meter,

@@ -78,7 +78,13 @@ export const watchDocument = async (
     await stop();
     throw error;
   });
-  signal.addEventListener('abort', ring, { once: true });
+  // Also where nobody ever asks for the news.
+  const end = (): void => {
+    ring();
+    void stop();
+  };
+  if (signal.aborted) end();
+  else signal.addEventListener('abort', end, { once: true });
   return follow(parts, { watch, first, alarm, signal, stop });
 };
 
