@@ -34,7 +34,7 @@ class RedisBell implements PresenceBell {
   }
 
   async listen(documentId: string, ring: () => void): Promise<() => Promise<void>> {
-    const stop = await this.#redis.subscription.listen(presenceChannel(documentId), ring);
+    const stop = await this.#redis.subscription.listen(presenceChannel(documentId), ring, ring);
     return () => Promise.resolve(stop());
   }
 }

@@ -7,7 +7,6 @@ import { RedisSubscription } from './redis-subscription.ts';
 const patienceMs = 1_000;
 
 const untilReady = async (client: RedisClient): Promise<void> => {
-  if (client.status === 'ready') return;
   const { promise, resolve } = Promise.withResolvers<void>();
   client.once('ready', resolve);
   try {
@@ -27,6 +26,8 @@ export class RedisConnection {
   readonly #address: RedisAddress;
   readonly #log: Log;
   #opening: Promise<RedisClient> | undefined;
+  /** One wait for all who ask meanwhile. */
+  #ready: Promise<void> | undefined;
   #closed = false;
 
   constructor(address: RedisAddress, log: Log) {
@@ -47,8 +48,12 @@ export class RedisConnection {
       throw error;
     });
     const client = await this.#opening;
+    if (client.status === 'ready') return client;
+    this.#ready ??= untilReady(client).finally(() => {
+      this.#ready = undefined;
+    });
     try {
-      await untilReady(client);
+      await this.#ready;
     } catch (error) {
       throw this.#unavailable(error);
     }

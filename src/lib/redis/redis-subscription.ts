@@ -2,13 +2,17 @@ import { withTimeout } from '../batching/with-timeout.ts';
 import type { Log } from '../log/create-log.ts';
 import { connectRedis, type RedisAddress, type RedisClient } from './connect-redis.ts';
 
-type Listener = (message: string) => void;
+interface Listener {
+  readonly hear: (message: string) => void;
+  readonly onReconnect: () => void;
+}
 
 const patienceMs = 1_000;
 
 /**
  * SUBSCRIBE for a whole process, on a connection of its own that is opened with the first channel. It is made again when it
- * breaks; messages in between are lost, and on a Cluster nobody hears of that: whoever listens must look for itself now and then.
+ * breaks; messages in between are lost, and on a Cluster not every loss is noticed: whoever listens must look for itself then, and
+ * now and then.
  */
 export class RedisSubscription {
   readonly #address: RedisAddress;
@@ -23,10 +27,11 @@ export class RedisSubscription {
   }
 
   /**
-   * Calls `listener` for each message on `channel`. Resolves once Redis listens, or after a second: never fails, since a
+   * Calls `hear` for each message on `channel`, and `onReconnect` when the connection was made again. Resolves once Redis listens, or after a second: never fails, since a
    * channel that can't be had now is had when the connection is. Answers how to stop.
    */
-  async listen(channel: string, listener: Listener): Promise<() => void> {
+  async listen(channel: string, hear: (message: string) => void, onReconnect: () => void): Promise<() => void> {
+    const listener = { hear, onReconnect };
     const listeners = this.#listeners.get(channel) ?? new Set<Listener>();
     listeners.add(listener);
     this.#listeners.set(channel, listeners);
@@ -61,7 +66,7 @@ export class RedisSubscription {
   async #open(): Promise<RedisClient> {
     const client = await connectRedis(this.#address, 'cache', this.#log);
     client.on('message', (channel: string, message: string) => {
-      for (const listener of this.#listeners.get(channel) ?? []) listener(message);
+      for (const listener of this.#listeners.get(channel) ?? []) listener.hear(message);
     });
     client.on('ready', () => void this.#subscribeAll(client));
     return client;
@@ -76,6 +81,7 @@ export class RedisSubscription {
       this.#log.warn({ event: 'redis.not-subscribed', channels: channels.length, err: error });
     }
     client.emit('treadle:subscribed');
+    for (const listener of [...this.#listeners.values()].flatMap((all) => [...all])) listener.onReconnect();
   }
 
   async #untilReady(client: RedisClient): Promise<void> {
