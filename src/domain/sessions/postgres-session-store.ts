@@ -14,14 +14,14 @@ const columns = 'user_id, data, created_at, last_accessed_at, expires_at';
 
 const ms = (parameter: string): string => `make_interval(secs => ${parameter}::float8 / 1000)`;
 
-const createSql = `
+export const createSql = `
   WITH server AS (SELECT clock_timestamp() AS now)
   INSERT INTO treadle.sessions (id_hash, user_id, data, created_at, last_accessed_at, expires_at, ends_at)
   SELECT $1, $2, $3, now, now, now + least(${ms('$4')}, ${ms('$5')}), now + ${ms('$5')} FROM server
   RETURNING ${columns}`;
 
 /** The row is written only when its last access is old. */
-const getSql = `
+export const getSql = `
   WITH touched AS (
     UPDATE treadle.sessions
     SET last_accessed_at = clock_timestamp(), expires_at = least(ends_at, clock_timestamp() + ${ms('$2')})

@@ -10,7 +10,7 @@ export interface Fenced {
 /** `busy`: a transaction of a holder before is open; `stale`: somebody after this holder was let in. */
 export type Raised = 'raised' | 'busy' | 'stale';
 
-const raiseSql = `
+export const raiseSql = `
   WITH first AS (
     INSERT INTO treadle.lock_fences (resource, fence, raised_at) VALUES ($1, $2, now())
     ON CONFLICT (resource) DO NOTHING RETURNING fence

@@ -2,7 +2,7 @@ import { queryOften, type PreparingQueryable } from '../postgres/queryable.ts';
 import type { LockClaim, LockStore } from './lock-store.ts';
 
 /** The token is drawn once more under the lock of a row that was there: only so do they grow from holder to holder. */
-const takeSql = `
+export const takeSql = `
   INSERT INTO treadle.locks AS held (resource, owner, fence, expires_at)
   VALUES ($1, $2, nextval('treadle.fencing_tokens'), clock_timestamp() + make_interval(secs => $3::float8 / 1000))
   ON CONFLICT (resource) DO UPDATE
@@ -15,7 +15,7 @@ const renewSql = `
   UPDATE treadle.locks SET expires_at = clock_timestamp() + make_interval(secs => $3::float8 / 1000)
   WHERE resource = $1 AND owner = $2 AND expires_at > clock_timestamp()`;
 
-const releaseSql = `
+export const releaseSql = `
   UPDATE treadle.locks SET owner = NULL, expires_at = clock_timestamp()
   WHERE resource = $1 AND owner = $2 AND expires_at > clock_timestamp()`;
 

@@ -5,8 +5,10 @@ import type { RedisConnection } from '../redis/redis-connection.ts';
 import { redisScript, runScript } from '../redis/redis-script.ts';
 import type { LockClaim, LockStore } from './lock-store.ts';
 
+export const drawSql = `SELECT nextval('treadle.fencing_tokens') AS fence`;
+
 /** A released or expired lock is remembered, with its fencing token, for an hour. */
-const rememberedMs = 3_600_000;
+export const rememberedMs = 3_600_000;
 
 const now = `
 local time = redis.call('TIME')
@@ -16,7 +18,7 @@ local now = time[1] * 1000 + math.floor(time[2] / 1000)`;
  * KEYS: the lock, a hash of `owner`, `fence` and `until`. ARGV: token, fencing token, ttlMs, rememberedMs.
  * Answers 1 when it is taken, 0 when somebody has it, -1 when the fencing token is older than that of a holder before.
  */
-const takeScript = redisScript(`${now}
+export const takeScript = redisScript(`${now}
 local held = redis.call('HMGET', KEYS[1], 'fence', 'until')
 if held[2] and tonumber(held[2]) > now then return 0 end
 if held[1] and tonumber(held[1]) >= tonumber(ARGV[2]) then return -1 end
@@ -25,7 +27,7 @@ redis.call('PEXPIRE', KEYS[1], ARGV[3] + ARGV[4])
 return 1`);
 
 /** KEYS: the lock. ARGV: token, ttlMs (0: give it back), rememberedMs. Answers 1, or 0 when the token does not hold it. */
-const renewScript = redisScript(`${now}
+export const renewScript = redisScript(`${now}
 local held = redis.call('HMGET', KEYS[1], 'owner', 'until')
 if held[1] ~= ARGV[1] or tonumber(held[2]) <= now then return 0 end
 redis.call('HSET', KEYS[1], 'until', string.format('%.0f', now + ARGV[2]))
@@ -79,11 +81,7 @@ export class RedisLockStore implements LockStore {
   }
 
   async #draw(): Promise<number> {
-    const { rows } = await queryOften<{ fence: string }>(
-      this.#db,
-      `SELECT nextval('treadle.fencing_tokens') AS fence`,
-      [],
-    );
+    const { rows } = await queryOften<{ fence: string }>(this.#db, drawSql, []);
     return Number(rows[0]?.fence);
   }
 }
