@@ -34,8 +34,6 @@ import type { DocumentKey } from './domain/search/indexes/index-source.ts';
 import { syncDocument } from './jobs/search/contract.ts';
 import { withTenants } from './queues/enqueue/with-tenants.ts';
 import { importModule } from './queues/app-jobs/import-module.ts';
-import { PresenceService } from './domain/presence/service.ts';
-import { SessionService } from './domain/sessions/service.ts';
 import { RoleService } from './domain/users/role-service.ts';
 import { UserService } from './domain/users/service.ts';
 import { DatabaseHealthCheck } from './domain/health/database-health-check.ts';
@@ -52,14 +50,12 @@ import { QueryPatterns } from './lib/postgres/query-patterns/query-patterns.ts';
 import type { Columns, TableDefinition } from './lib/postgres/query-patterns/table-definition.ts';
 import type { Transaction } from './lib/postgres/transaction.ts';
 import type { RedisAddress } from './lib/redis/connect-redis.ts';
-import type { Kv } from './lib/kv/kv.ts';
-import { LockService } from './lib/locks/lock-service.ts';
-import { RedisConnection } from './lib/redis/redis-connection.ts';
 import { RateLimits } from './lib/resilience/rate-limits.ts';
 import { RemoteServices } from './lib/resilience/remote-services.ts';
 import { Meter } from './lib/telemetry/meter.ts';
 import { Subscription } from './lib/postgres/subscription.ts';
 import { publishContracts, type JobRegistry } from './queues/job-registry.ts';
+import { createKv, createKvServices, type KvServices } from './kv-services.ts';
 import { createRegistry, loadJobs } from './process-jobs.ts';
 import type { AppJobs } from './queues/app-jobs/define-jobs.ts';
 import { Transports } from './queues/open-transports.ts';
@@ -70,7 +66,7 @@ import { createShowJob } from './queues/payloads/show-job.ts';
 import type { DeadLetters, Enqueuer, JobStore, QueueAdmin, ScheduleStore } from './queues/ports.ts';
 
 /** What a process of Treadle works with; built once by `createPlatform`, passed down as an argument. */
-export interface Platform extends Searching {
+export interface Platform extends Searching, KvServices {
   readonly config: Config;
   readonly log: Log;
   readonly postgres: Postgres;
@@ -106,9 +102,6 @@ export interface Platform extends Searching {
   readonly nodeVectors: NodeVectors;
   readonly vectors: VectorDatabase;
   readonly sagas: SagaService;
-  readonly sessions: SessionService;
-  readonly presence: PresenceService;
-  readonly locks: LockService;
   /** The loops of this process, for /health/live. */
   readonly loops: LoopWatch;
   /** The metrics of this process, for /metrics. */
@@ -253,16 +246,6 @@ const createMeter = (postgres: Postgres, queues: QueueAdmin, log: Log): Meter =>
   return meter;
 };
 
-/** Not the Redis of caches, which may evict. */
-const createKv = (postgres: Postgres, { redis, kvBackend }: Config, log: Log): Kv =>
-  kvBackend === 'redis' && redis.url !== undefined
-    ? {
-        backend: 'redis',
-        redis: new RedisConnection({ variable: 'REDIS_URL', url: redis.url, tls: redis.tls }, log),
-        postgres,
-      }
-    : { backend: 'postgres', postgres };
-
 const createRemoteServices = (postgres: Postgres, { redis }: Config, meter: Meter, log: Log): RemoteServices => {
   const { url, cacheUrl, tls } = redis;
   const address: RedisAddress | undefined =
@@ -296,11 +279,7 @@ export const createPlatform = async (
   if (config.migrate === 'auto') await migrateAll(database.directUrl, log, { allowLocks: database.embedded });
   else await checkSchema(database.directUrl);
   const { url, directUrl } = database;
-  const { replicaUrls, poolSize, statementTimeoutMs } = config.database;
-  const postgres = new Postgres(
-    { url, directUrl, replicaUrls, poolSize, statementTimeoutMs, applicationName: 'treadle' },
-    log,
-  );
+  const postgres = new Postgres({ ...config.database, url, directUrl, applicationName: 'treadle' }, log);
   await publishContracts(postgres, registry);
   const loops = parts.loops ?? new LoopWatch();
   const subscription = new Subscription(postgres, log, loops);
@@ -311,7 +290,7 @@ export const createPlatform = async (
   const jobMetrics = new JobMetrics(meter, registry);
   const remote = createRemoteServices(postgres, config, meter, log);
   const kv = createKv(postgres, config, log);
-  const locks = new LockService({ kv, log });
+  const { closeKv, ...kept } = createKvServices(kv, subscription, log);
   const { closeDomain, ...domain } = await createDomain({ postgres, config, remote, meter, log });
   const enqueuer = observeEnqueuer(jobs.enqueuer, jobMetrics);
   return {
@@ -329,9 +308,7 @@ export const createPlatform = async (
     ...domain,
     keepRefused: keepRefusedWith(enqueuer),
     sagas: createSagas(postgres, enqueuer, parts, app),
-    sessions: new SessionService({ kv }),
-    presence: new PresenceService({ kv, subscription, log }),
-    locks,
+    ...kept,
     loops,
     meter,
     jobMetrics,
@@ -340,8 +317,7 @@ export const createPlatform = async (
       domain.databaseHealth.stopContinuousCheck();
       await closeDomain();
       await remote.close();
-      await locks.close();
-      if (kv.backend === 'redis') await kv.redis.close();
+      await closeKv();
       await announcements.close();
       await jobs.payloads.close();
       await transports.close();

@@ -1,4 +1,5 @@
 import { beforeAll, describe, expect, test } from 'vitest';
+import { builtInSchedules } from '../../src/jobs/built-in-schedules.ts';
 import { openEvents, type EventClient } from './event-client.ts';
 import { useApi } from './use-api.ts';
 
@@ -125,12 +126,11 @@ describe('GET /v1/presence/:documentId/events', () => {
     await hears(client, 1);
     client.leave();
     await client.ended;
-    await api.until(
-      () =>
-        new Promise<boolean>((resolve, reject) => {
-          api.server.app.server.getConnections((error, count) => (error ? reject(error) : resolve(count === 0)));
-        }),
-    );
+    const connections = (): Promise<number> =>
+      new Promise((resolve, reject) => {
+        api.server.app.server.getConnections((error, count) => (error ? reject(error) : resolve(count)));
+      });
+    expect(await api.until(async () => (await connections()) === 0)).toBe(true);
   });
 });
 
@@ -143,7 +143,9 @@ test('keys need presence:read to see who is there, and presence:write to say it'
   expect((await api.call('GET', '/v1/presence/keys', { key: reader })).status).toBe(200);
 });
 
-test('the cleanup is a job that comes each minute', async () => {
-  const schedule = await api.platform.registry.find('presence.clean-inactive');
-  expect(schedule).toMatchObject({ queue: 'presence' });
+test('the cleanup is a job that comes each minute', () => {
+  expect(builtInSchedules).toContainEqual(
+    expect.objectContaining({ name: 'presence.clean-inactive', jobName: 'presence.clean-inactive', cron: '* * * * *' }),
+  );
+  expect(api.platform.registry.find('presence.clean-inactive')).toMatchObject({ queue: 'presence' });
 });

@@ -54,5 +54,9 @@ const suite = (redis?: TestRedis): void => {
   });
 };
 
-describe('a frozen holder of a lock in Postgres', () => suite());
-describeWithRedis('a frozen holder of a lock in Redis', () => suite(useRedis()));
+describe('a frozen holder of a lock in Postgres', () => {
+  suite();
+});
+describeWithRedis('a frozen holder of a lock in Redis', () => {
+  suite(useRedis());
+});

@@ -16,12 +16,10 @@ const platform = await createPlatform(config, createLog({ level: config.logLevel
   close: () => Promise.resolve(),
 });
 const { postgres, locks } = platform;
-let ending = false;
-process.once('SIGTERM', () => {
-  ending = true;
-});
+const ending = new AbortController();
+process.once('SIGTERM', () => ending.abort());
 console.log('ready');
-while (!ending) {
+while (!ending.signal.aborted) {
   const lock = await locks.acquireLock('counter', { ttlMs: 500, retryDelayMs: 20, waitMs: 10_000 });
   if (!lock) continue;
   lock.signal.addEventListener('abort', () => console.log('lost'), { once: true });

@@ -24,7 +24,7 @@ const connection = z
   })
   .meta({ id: 'PresenceConnection' });
 
-export const presenceUser = connection
+const presenceUser = connection
   .extend({ userId: z.string(), connections: z.array(connection).readonly() })
   .meta({ id: 'PresenceUser', description: 'socketId, lastSeen and activity are those of the connection seen last' });
 

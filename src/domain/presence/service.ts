@@ -10,7 +10,7 @@ import type { Subscription } from '../../lib/postgres/subscription.ts';
 import { storableJson } from '../../lib/text/storable.ts';
 import { PostgresPresenceStore } from './postgres-presence-store.ts';
 import { createPresenceBell, type PresenceBell } from './presence-bell.ts';
-import type { PresenceLimits, PresenceStore } from './presence-store.ts';
+import type { PresenceLimits, PresenceStore, StoredUser } from './presence-store.ts';
 import { watchDocument } from './presence-watch.ts';
 import { RedisPresenceStore } from './redis-presence-store.ts';
 import type { Cleaned, Joined, PresenceNews, PresenceSnapshot, PresenceUser, UserDocument } from './types.ts';
@@ -35,6 +35,8 @@ export const activityRule = storableJson(2_048);
 const place = z.object({ documentId: documentIdRule, userId: userIdRule, socketId: socketIdRule.optional() });
 const connection = place.extend({ socketId: socketIdRule, activity: activityRule.optional() });
 const pageKey = z.tuple([z.string().regex(/^\d{1,16}$/)]);
+
+const withoutSequence = ({ joinedSequence: _sequence, ...user }: StoredUser): PresenceUser => user;
 
 /**
  * Who is in which document, in Redis or Postgres. A user may be there by several connections, each of which says now and then
@@ -140,8 +142,3 @@ export class PresenceService {
     };
   }
 }
-
-const withoutSequence = ({
-  joinedSequence: _,
-  ...user
-}: PresenceUser & { readonly joinedSequence: number }): PresenceUser => user;

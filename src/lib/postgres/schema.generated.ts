@@ -544,6 +544,7 @@ export interface PresenceConnections {
 export interface PresenceDocuments {
   changed_at: Timestamp;
   document_id: string;
+  first_sequence: number;
   sequence: number;
 }
 

@@ -1,5 +1,5 @@
-import fc from 'fast-check';
-import { expect, test } from 'vitest';
+import * as fc from 'fast-check';
+import { beforeAll, expect, test } from 'vitest';
 import type { PresenceService } from '../../../src/domain/presence/service.ts';
 import { describeEachKv } from '../../services/kv.ts';
 import { usePresence } from './presence-world.ts';
@@ -72,41 +72,48 @@ const command = fc.record({
 describeEachKv('presence beside its model', (given) => {
   const world = usePresence(given);
 
+  type Command = typeof command extends fc.Arbitrary<infer C> ? C : never;
+  let services: readonly PresenceService[] = [];
+  beforeAll(() => {
+    services = [world.presence, world.another(), world.another()];
+  });
+
+  /** Does it to the document and to the model. */
+  const act = async (
+    model: DocumentModel,
+    doc: string,
+    { process, user, socket, act: what }: Command,
+  ): Promise<void> => {
+    const service = services[process] ?? world.presence;
+    const alive = model.state(user, socket) === 'heard';
+    switch (what) {
+      case 'join':
+        model.join(user, socket);
+        await service.addUser(doc, user, socket);
+        break;
+      case 'heartbeat':
+        expect(await service.updateUserActivity(doc, user, socket, { user })).toBe(alive);
+        break;
+      case 'leave':
+        expect(await service.removeUser(doc, user, socket)).toBe(model.leave(user, socket) && alive);
+        break;
+      case 'leave all':
+        expect(await service.removeUser(doc, user)).toBe(model.leave(user, undefined));
+        break;
+      case 'crash':
+        if (!alive) break;
+        model.silence(user, socket);
+        await world.silence(doc, user, socket, longAgo);
+        break;
+      case 'clean':
+        model.clean();
+        await service.cleanupInactiveUsers();
+        break;
+    }
+  };
+
   test('shows and tells the same, however users join, are heard, leave and crash in several processes', async () => {
-    const services: readonly PresenceService[] = [world.presence, world.another(), world.another()];
     let run = 0;
-    const act = async (
-      model: DocumentModel,
-      doc: string,
-      { process, user, socket, act: what }: typeof command extends fc.Arbitrary<infer C> ? C : never,
-    ): Promise<void> => {
-      const service = services[process] ?? world.presence;
-      const alive = model.state(user, socket) === 'heard';
-      switch (what) {
-        case 'join':
-          model.join(user, socket);
-          await service.addUser(doc, user, socket);
-          break;
-        case 'heartbeat':
-          expect(await service.updateUserActivity(doc, user, socket, { run })).toBe(alive);
-          break;
-        case 'leave':
-          expect(await service.removeUser(doc, user, socket)).toBe(model.leave(user, socket) && alive);
-          break;
-        case 'leave all':
-          expect(await service.removeUser(doc, user)).toBe(model.leave(user, undefined));
-          break;
-        case 'crash':
-          if (!alive) break;
-          model.silence(user, socket);
-          await world.silence(doc, user, socket, longAgo);
-          break;
-        case 'clean':
-          model.clean();
-          await service.cleanupInactiveUsers();
-          break;
-      }
-    };
     await fc.assert(
       fc.asyncProperty(fc.array(command, { minLength: 10, maxLength: 40 }), async (commands) => {
         run += 1;

@@ -46,19 +46,13 @@ describeEachKv('sessions', (given) => {
     expect(JSON.stringify(listed)).not.toContain(id.slice(4));
     expect(await sessions().getSession(handle)).toBeUndefined();
     expect(handle).toBe(createHash('sha256').update(id).digest('base64url'));
-    if (given.kv.backend === 'redis') {
-      const monitor = await RedisMonitor.start(given.nodes);
-      await sessions().getSession(id);
-      const traffic = JSON.stringify(await monitor.seen());
-      const keys = await monitor.keys();
-      monitor.stop();
-      expect(traffic).toContain(handle);
-      expect(traffic).not.toContain(id.slice(4));
-      expect(keys.join()).not.toContain(id.slice(4));
-    } else {
-      const rows = await database.query('SELECT sessions::text AS row FROM treadle.sessions AS sessions');
-      expect(JSON.stringify(rows)).not.toContain(id.slice(4));
-    }
+    const monitor = await RedisMonitor.start(given.nodes);
+    await sessions().getSession(id);
+    const seen = JSON.stringify([await monitor.seen(), await monitor.keys()]);
+    monitor.stop();
+    const rows = await database.query('SELECT sessions::text AS row FROM treadle.sessions AS sessions');
+    expect(seen.includes(handle)).toBe(given.kv.backend === 'redis');
+    expect(seen + JSON.stringify(rows)).not.toContain(id.slice(4));
   });
 
   test('data that names another user does not change whose session it is', async () => {
@@ -90,13 +84,15 @@ describeEachKv('sessions', (given) => {
   test('lives on while it is used, ends when it is not, and ends at the latest at its age', async () => {
     const short = sessionsWith({ ttlMs: 500, maxAgeMs: 1_500, touchAfterMs: 20 });
     const [used, idle] = [await short.createSession('lives'), await short.createSession('lives')];
+    const ends: number[] = [];
     let last = used.createdAt;
     await until(async () => {
       const found = await short.getSession(used.id);
       if (found) last = found.lastAccessedAt;
-      if (found) expect(apart(found.expiresAt, used.createdAt)).toBeLessThanOrEqual(1_501);
+      if (found) ends.push(apart(found.expiresAt, used.createdAt));
       return found === undefined;
     });
+    expect(Math.max(...ends)).toBeLessThanOrEqual(1_501);
     expect(apart(last, used.createdAt)).toBeGreaterThan(900);
     expect(await short.getSession(idle.id)).toBeUndefined();
     expect(await short.listUserSessions('lives')).toEqual([]);
@@ -214,7 +210,7 @@ describeEachKv('sessions', (given) => {
       expect(await monitor.unboundedCommands()).toEqual([]);
       expect(await monitor.keysWithoutExpiry()).toEqual([]);
       const keys = await monitor.keys();
-      if (given.nodes.length > 0) expect(keys).toContain(redisKey('user-sessions', 'watched'));
+      expect(keys.includes(redisKey('user-sessions', 'watched'))).toBe(given.nodes.length > 0);
       expect(keys).not.toContain(redisKey('user-sessions', 'watched too'));
     } finally {
       monitor.stop();

@@ -1,4 +1,4 @@
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { createLog } from '../../../src/lib/log/create-log.ts';
 import type { Kv } from '../../../src/lib/kv/kv.ts';
@@ -97,13 +97,13 @@ describeEachKv('locks', (given) => {
   });
 
   test('of many who ask at once one has it at a time', async () => {
-    const services = [locksAt(given.kv), locksAt(given.another()), locksAt(given.another())];
+    const [mine, theirs] = [locksAt(given.kv), locksAt(given.another())];
     let inside = 0;
     let most = 0;
     const fences: number[] = [];
     await Promise.all(
       Array.from({ length: 12 }, (_, index) =>
-        services[index % 3]?.withLock(
+        (index % 2 === 0 ? mine : theirs).withLock(
           'crowded',
           async ({ fence }) => {
             inside += 1;
@@ -218,42 +218,57 @@ describeEachKv('locks', (given) => {
     expect(await locks.releaseLock(lock)).toBe(true);
   });
 
+  const command = fc.record({
+    service: fc.nat({ max: 2 }),
+    act: fc.constantFrom('acquire', 'write', 'release', 'run out', 'forget'),
+  });
+  type Command = typeof command extends fc.Arbitrary<infer C> ? C : never;
+
+  /** Does what is commanded to the lock of a resource, and says what a model of one would not have said. */
+  const differences = async (
+    resource: string,
+    services: readonly LockService[],
+    commands: readonly Command[],
+  ): Promise<readonly string[]> => {
+    const found: string[] = [];
+    const same = (what: string, seen: unknown, expected: unknown): void => {
+      if (seen !== expected) found.push(`${what}: ${String(seen)}`);
+    };
+    const locks: (Lock | undefined)[] = [undefined, undefined, undefined];
+    let isHeld = false;
+    /** Who was let in last may write, also when the lock is theirs no more: nobody was let in after them. */
+    let last: Lock | undefined;
+    for (const { service, act } of commands) {
+      const [own, lock] = [services[service], locks[service]];
+      if (!own) throw new Error('there are three');
+      if (act === 'run out' || act === 'forget') {
+        await (act === 'forget' ? forget(given, resource) : runOut(given, resource));
+        isHeld = false;
+      } else if (act === 'acquire') {
+        const taken = await own.acquireLock(resource, once);
+        same('taken', taken !== null, !isHeld);
+        if (!taken) continue;
+        same('fence grows', taken.fence > (last?.fence ?? 0), true);
+        isHeld = true;
+        last = taken;
+        locks[service] = taken;
+      } else if (lock && act === 'write') {
+        same('written', await write(own, lock), lock === last ? 'accepted' : 'refused');
+      } else if (lock && act === 'release') {
+        same('released', await own.releaseLock(lock), isHeld && lock === last);
+        if (lock === last) isHeld = false;
+      }
+    }
+    return found;
+  };
+
   test('however holders are silent, forgotten and succeed each other, only the last one let in can write', async () => {
-    const command = fc.record({
-      service: fc.nat({ max: 2 }),
-      act: fc.constantFrom('acquire', 'write', 'release', 'run out', 'forget'),
-    });
     const services = [locksAt(given.kv), locksAt(given.another()), locksAt(given.another())];
     let run = 0;
     await fc.assert(
       fc.asyncProperty(fc.array(command, { minLength: 5, maxLength: 25 }), async (commands) => {
         run += 1;
-        const resource = `model ${run}`;
-        const locks: (Lock | undefined)[] = [undefined, undefined, undefined];
-        let holder: number | undefined;
-        /** Who was let in last: nobody after them, so that they may write even when they hold it no more. */
-        let last: Lock | undefined;
-        for (const { service, act } of commands) {
-          const [own, lock] = [services[service], locks[service]];
-          if (!own) throw new Error('there are three');
-          if (act === 'run out' || act === 'forget') {
-            await (act === 'forget' ? forget(given, resource) : runOut(given, resource));
-            holder = undefined;
-          } else if (act === 'acquire') {
-            const taken = await own.acquireLock(resource, once);
-            expect(taken !== null).toBe(holder === undefined);
-            if (!taken) continue;
-            expect(taken.fence).toBeGreaterThan(last?.fence ?? 0);
-            holder = service;
-            last = taken;
-            locks[service] = taken;
-          } else if (lock && act === 'write') {
-            expect(await write(own, lock)).toBe(lock === last ? 'accepted' : 'refused');
-          } else if (lock && act === 'release') {
-            expect(await own.releaseLock(lock)).toBe(holder === service && lock === last);
-            if (lock === last) holder = undefined;
-          }
-        }
+        expect(await differences(`model ${run}`, services, commands)).toEqual([]);
       }),
       { numRuns: 15 },
     );
@@ -270,9 +285,8 @@ describeEachKv('locks', (given) => {
       got(await mine.acquireLock('watched too'));
       expect(await monitor.unboundedCommands()).toEqual([]);
       expect(await monitor.keysWithoutExpiry()).toEqual([]);
-      expect(await monitor.keys()).toEqual(
-        given.nodes.length === 0 ? [] : expect.arrayContaining([redisKey('lock', 'watched too')]),
-      );
+      const keys = await monitor.keys();
+      expect(keys.includes(redisKey('lock', 'watched too'))).toBe(given.nodes.length > 0);
     } finally {
       monitor.stop();
     }
