@@ -25,7 +25,7 @@ interface Sizes {
 const fullSizes: Sizes = { rounds: 5, locks: 5_000, sessions: 20_000 };
 const shortSizes: Sizes = { rounds: 1, locks: 300, sessions: 500 };
 /** Callers at once, each with resources and users of its own. */
-const callers = 20;
+const callers = 10;
 const ttlMs = 30_000;
 const dayMs = 86_400_000;
 const minuteMs = 60_000;

@@ -22,6 +22,8 @@ const minuteMs = 60_000;
 const dayMs = 86_400_000;
 /** Sets that documents are spread over, so that on a Cluster no one node has them all. */
 const shards = 16;
+/** So many of them are cleaned up at once. */
+const lanes = 4;
 /** What one command looks at. */
 const step = { documents: 50, users: 100 };
 /** How long others leave a document alone that somebody cleans up. */
@@ -31,6 +33,11 @@ const noteAfterMs = 5 * minuteMs;
 
 /** Where those who watch a document are told of its events. */
 export const presenceChannel = (documentId: string): string => redisKey('presence', documentId);
+
+const added = (a: Cleaned, b: Cleaned): Cleaned => ({
+  connections: a.connections + b.connections,
+  users: a.users + b.users,
+});
 
 const shardOf = (documentId: string): number => (createHash('sha1').update(documentId).digest()[0] ?? 0) % shards;
 const dueKey = (shard: number): string => redisKey('presence-due', String(shard));
@@ -125,23 +132,27 @@ export class RedisPresenceStore implements PresenceStore {
   }
 
   async clean(signal: AbortSignal): Promise<Cleaned> {
-    const sum = { connections: 0, users: 0 };
-    for (let shard = 0; shard < shards; shard += 1) {
-      for (;;) {
-        signal.throwIfAborted();
-        const claimed = await this.#run(scripts.claimScript, [dueKey(shard)], [step.documents, leaseMs]);
-        const [lease = '0', ...documents] = texts.parse(claimed);
-        if (documents.length === 0) break;
-        const cleaned = await Promise.all(documents.map((documentId) => this.#cleanDocument(documentId, signal)));
-        for (const { connections, users } of cleaned) {
-          sum.connections += connections;
-          sum.users += users;
-        }
-        const settled = cleaned.flatMap(({ documentId, nextAt }) => [documentId, nextAt]);
-        await this.#run(scripts.settleScript, [dueKey(shard)], [lease, 2 * dayMs, ...settled]);
-      }
+    const left = Array.from({ length: shards }, (_, shard) => shard);
+    const lane = async (): Promise<Cleaned> => {
+      let sum: Cleaned = { connections: 0, users: 0 };
+      for (let shard = left.pop(); shard !== undefined; shard = left.pop())
+        sum = added(sum, await this.#cleanShard(shard, signal));
+      return sum;
+    };
+    return (await Promise.all(Array.from({ length: lanes }, lane))).reduce(added);
+  }
+
+  async #cleanShard(shard: number, signal: AbortSignal): Promise<Cleaned> {
+    for (let sum: Cleaned = { connections: 0, users: 0 }; ;) {
+      signal.throwIfAborted();
+      const claimed = await this.#run(scripts.claimScript, [dueKey(shard)], [step.documents, leaseMs]);
+      const [lease = '0', ...documents] = texts.parse(claimed);
+      if (documents.length === 0) return sum;
+      const cleaned = await Promise.all(documents.map((documentId) => this.#cleanDocument(documentId, signal)));
+      sum = cleaned.reduce(added, sum);
+      const settled = cleaned.flatMap(({ documentId, nextAt }) => [documentId, nextAt]);
+      await this.#run(scripts.settleScript, [dueKey(shard)], [lease, 2 * dayMs, ...settled]);
     }
-    return sum;
   }
 
   async #cleanDocument(documentId: string, signal: AbortSignal) {

@@ -12,24 +12,27 @@ import {
   touchScript,
 } from './redis-session-scripts.ts';
 import type { SessionStore, SessionTimes } from './session-store.ts';
-import type { ListedSession, Session } from './types.ts';
+import type { ListedSession, Session, SessionData } from './types.ts';
 
 /** A user's list is read in steps of so many. */
 const step = 100;
 /** By how much the clocks of the nodes of a Cluster may differ. */
 const skewMs = 300_000;
 
-const time = z.coerce.number().transform((ms) => new Date(ms));
-const dataJson = z
-  .string()
-  .transform((text): unknown => JSON.parse(text))
-  .pipe(z.record(z.string(), z.unknown()));
-const found = z
-  .tuple([z.string(), dataJson, time, time, time, z.coerce.number()])
-  .transform(([userId, data, createdAt, lastAccessedAt, expiresAt, isDue]) => ({
-    session: { userId, data, createdAt, lastAccessedAt, expiresAt },
-    isDue: isDue === 1,
-  }));
+const foundReply = z.array(z.string());
+
+const found = (reply: unknown): { readonly session: Session; readonly isDue: boolean } => {
+  const [userId = '', data = '{}', createdAt, lastAccessedAt, expiresAt, isDue] = foundReply.parse(reply);
+  const session = {
+    userId,
+    data: JSON.parse(data) as SessionData,
+    createdAt: new Date(Number(createdAt)),
+    lastAccessedAt: new Date(Number(lastAccessedAt)),
+    expiresAt: new Date(Number(expiresAt)),
+  };
+  return { session, isDue: isDue === '1' };
+};
+
 const handles = z.array(z.string());
 
 const sessionKey = (handle: string): string => redisKey('session', handle);
@@ -56,7 +59,7 @@ export class RedisSessionStore implements SessionStore {
     const reply = await this.#run(createScript, [sessionKey(handle)], [userId, json, ttlMs, maxAgeMs, touchAfterMs]);
     // Whoever reads the list between the two steps drops what is not there yet.
     await this.#note(userId, handle);
-    return found.parse(reply).session;
+    return found(reply).session;
   }
 
   async get(handle: string): Promise<Session | undefined> {
@@ -66,7 +69,7 @@ export class RedisSessionStore implements SessionStore {
     await this.#note(userId, handle);
     const { ttlMs, touchAfterMs } = this.#times;
     const reply = await this.#run(touchScript, [sessionKey(handle)], [ttlMs, touchAfterMs]);
-    if (reply !== null) return found.parse(reply).session;
+    if (reply !== null) return found(reply).session;
     await this.#drop(userId, [handle]);
     return undefined;
   }
@@ -109,7 +112,7 @@ export class RedisSessionStore implements SessionStore {
 
   async #peek(handle: string) {
     const reply = await this.#run(peekScript, [sessionKey(handle)], [this.#times.touchAfterMs]);
-    return reply === null ? undefined : found.parse(reply);
+    return reply === null ? undefined : found(reply);
   }
 
   /** The next handles of a user, those that may live longest first. */

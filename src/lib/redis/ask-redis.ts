@@ -22,7 +22,7 @@ const faultOf = (error: unknown): AppError => {
  */
 export const askRedis = async <T>(redis: RedisConnection, ask: (client: RedisClient) => Promise<T>): Promise<T> => {
   try {
-    const client = await redis.client();
+    const client = redis.ready ?? (await redis.client());
     return await withTimeout(ask(client), patienceMs, 'Redis');
   } catch (error) {
     throw faultOf(error);

@@ -26,14 +26,20 @@ export class RedisConnection {
   readonly #address: RedisAddress;
   readonly #log: Log;
   #opening: Promise<RedisClient> | undefined;
+  #client: RedisClient | undefined;
   /** One wait for all who ask meanwhile. */
-  #ready: Promise<void> | undefined;
+  #waiting: Promise<void> | undefined;
   #closed = false;
 
   constructor(address: RedisAddress, log: Log) {
     this.#address = address;
     this.#log = log;
     this.subscription = new RedisSubscription(address, log);
+  }
+
+  /** The client, if it is connected now. */
+  get ready(): RedisClient | undefined {
+    return this.#client?.status === 'ready' && !this.#closed ? this.#client : undefined;
   }
 
   /**
@@ -48,12 +54,13 @@ export class RedisConnection {
       throw error;
     });
     const client = await this.#opening;
+    this.#client = client;
     if (client.status === 'ready') return client;
-    this.#ready ??= untilReady(client).finally(() => {
-      this.#ready = undefined;
+    this.#waiting ??= untilReady(client).finally(() => {
+      this.#waiting = undefined;
     });
     try {
-      await this.#ready;
+      await this.#waiting;
     } catch (error) {
       throw this.#unavailable(error);
     }
