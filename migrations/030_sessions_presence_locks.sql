@@ -120,6 +120,7 @@ AS $$
 DECLARE
   there integer;
   number bigint;
+  moment timestamptz;
 BEGIN
   number := floor(extract(epoch FROM clock_timestamp()) * 1000);
   INSERT INTO treadle.presence_documents (document_id, sequence, first_sequence, changed_at)
@@ -132,8 +133,9 @@ BEGIN
     RETURN QUERY SELECT 'full', sequence FROM treadle.presence_documents WHERE document_id = p_document;
     RETURN;
   END IF;
+  moment := clock_timestamp();
   INSERT INTO treadle.presence_connections AS known (document_id, user_id, socket_id, joined_at, last_seen, activity)
-    VALUES (p_document, p_user, p_socket, clock_timestamp(), clock_timestamp(), p_activity)
+    VALUES (p_document, p_user, p_socket, moment, moment, p_activity)
     ON CONFLICT (document_id, user_id, socket_id)
     DO UPDATE SET last_seen = excluded.last_seen, activity = coalesce(excluded.activity, known.activity);
   IF EXISTS (SELECT FROM treadle.presence_users WHERE document_id = p_document AND user_id = p_user) THEN
@@ -142,7 +144,7 @@ BEGIN
   END IF;
   number := treadle.presence_event(p_document, 'joined', p_user, p_socket, NULL);
   INSERT INTO treadle.presence_users (document_id, user_id, joined_at, joined_sequence)
-    VALUES (p_document, p_user, clock_timestamp(), number);
+    VALUES (p_document, p_user, moment, number);
   RETURN QUERY SELECT 'joined', number;
 END
 $$;
