@@ -20,6 +20,8 @@ const benchmarks: Readonly<Record<string, () => Promise<Bench>>> = {
   data: async () => (await import('./data.ts')).benchData,
   vectors: async () => (await import('./vectors.ts')).benchVectors,
   sync: async () => (await import('./sync.ts')).benchSync,
+  presence: async () => (await import('./presence.ts')).benchPresence,
+  locks: async () => (await import('./locks.ts')).benchLocks,
   relevance: async () => (await import('./relevance.ts')).benchRelevance,
 };
 

@@ -55,6 +55,7 @@ import { RemoteServices } from './lib/resilience/remote-services.ts';
 import { Meter } from './lib/telemetry/meter.ts';
 import { Subscription } from './lib/postgres/subscription.ts';
 import { publishContracts, type JobRegistry } from './queues/job-registry.ts';
+import { createKv, createKvServices, type KvServices } from './kv-services.ts';
 import { createRegistry, loadJobs } from './process-jobs.ts';
 import type { AppJobs } from './queues/app-jobs/define-jobs.ts';
 import { Transports } from './queues/open-transports.ts';
@@ -65,7 +66,7 @@ import { createShowJob } from './queues/payloads/show-job.ts';
 import type { DeadLetters, Enqueuer, JobStore, QueueAdmin, ScheduleStore } from './queues/ports.ts';
 
 /** What a process of Treadle works with; built once by `createPlatform`, passed down as an argument. */
-export interface Platform extends Searching {
+export interface Platform extends Searching, KvServices {
   readonly config: Config;
   readonly log: Log;
   readonly postgres: Postgres;
@@ -278,11 +279,7 @@ export const createPlatform = async (
   if (config.migrate === 'auto') await migrateAll(database.directUrl, log, { allowLocks: database.embedded });
   else await checkSchema(database.directUrl);
   const { url, directUrl } = database;
-  const { replicaUrls, poolSize, statementTimeoutMs } = config.database;
-  const postgres = new Postgres(
-    { url, directUrl, replicaUrls, poolSize, statementTimeoutMs, applicationName: 'treadle' },
-    log,
-  );
+  const postgres = new Postgres({ ...config.database, url, directUrl, applicationName: 'treadle' }, log);
   await publishContracts(postgres, registry);
   const loops = parts.loops ?? new LoopWatch();
   const subscription = new Subscription(postgres, log, loops);
@@ -292,6 +289,8 @@ export const createPlatform = async (
   const meter = createMeter(postgres, jobs.queues, log);
   const jobMetrics = new JobMetrics(meter, registry);
   const remote = createRemoteServices(postgres, config, meter, log);
+  const kv = createKv(postgres, config, log);
+  const { closeKv, ...kept } = createKvServices(kv, subscription, log);
   const { closeDomain, ...domain } = await createDomain({ postgres, config, remote, meter, log });
   const enqueuer = observeEnqueuer(jobs.enqueuer, jobMetrics);
   return {
@@ -309,6 +308,7 @@ export const createPlatform = async (
     ...domain,
     keepRefused: keepRefusedWith(enqueuer),
     sagas: createSagas(postgres, enqueuer, parts, app),
+    ...kept,
     loops,
     meter,
     jobMetrics,
@@ -317,6 +317,7 @@ export const createPlatform = async (
       domain.databaseHealth.stopContinuousCheck();
       await closeDomain();
       await remote.close();
+      await closeKv();
       await announcements.close();
       await jobs.payloads.close();
       await transports.close();

@@ -13,6 +13,7 @@ import {
   seed,
   verifyIndexJob,
 } from './maintenance/contract.ts';
+import { cleanInactive } from './presence/contract.ts';
 import { runSaga } from './sagas/contract.ts';
 import { flushAnalytics, reindexWorkspace, syncDocument } from './search/contract.ts';
 
@@ -27,6 +28,7 @@ export const builtInContracts: readonly JobContract[] = [
   reconcile,
   rotateEncryption,
   runSaga,
+  cleanInactive,
   migrate,
   flushAnalytics,
   syncDocument,
@@ -42,6 +44,7 @@ export const loadBuiltInHandlers = async (): Promise<readonly JobHandler[]> => {
   const embeddings = await import('./embeddings/handler.ts');
   const maintenance = await import('./maintenance/handler.ts');
   const indexes = await import('./maintenance/index-handlers.ts');
+  const presence = await import('./presence/handler.ts');
   const sagas = await import('./sagas/handler.ts');
   const search = await import('./search/handler.ts');
   return [
@@ -54,6 +57,7 @@ export const loadBuiltInHandlers = async (): Promise<readonly JobHandler[]> => {
     maintenance.reconcileHandler,
     maintenance.rotateEncryptionHandler,
     sagas.runSagaHandler,
+    presence.cleanInactiveHandler,
     maintenance.migrateHandler,
     search.flushAnalyticsHandler,
     search.syncDocumentHandler,

@@ -40,6 +40,7 @@ export const defineQueue = (queue: Pick<QueueDefinition, 'name'> & Partial<Queue
 export const builtInQueues: readonly QueueDefinition[] = [
   defineQueue({ name: 'default' }),
   defineQueue({ name: 'embeddings', concurrency: 16 }),
+  defineQueue({ name: 'presence' }),
   defineQueue({ name: 'sagas' }),
   defineQueue({ name: 'search' }),
   defineQueue({ name: 'maintenance', transport: 'pg-boss', concurrency: 2 }),

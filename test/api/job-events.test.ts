@@ -1,6 +1,6 @@
-import { request } from 'node:http';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { finishJobs } from '../../src/queues/ledger/ledger-writer.ts';
+import { openEvents, type EventClient } from './event-client.ts';
 import { useApi } from './use-api.ts';
 
 const api = useApi({ heartbeatMs: 50 });
@@ -9,34 +9,8 @@ beforeAll(async () => {
   port = Number(new URL(await api.server.listen()).port);
 });
 
-interface Stream {
-  readonly status: number;
-  readonly type: string | undefined;
-  text: string;
-  readonly ended: Promise<void>;
-  leave(): void;
-}
-
 /** Follows an event stream over a real socket. */
-const open = (path: string): Promise<Stream> =>
-  new Promise((resolve, reject) => {
-    const call = request({ port, host: '127.0.0.1', path, headers: { host: `localhost:${port}` } }, (response) => {
-      const { promise: ended, resolve: end } = Promise.withResolvers<void>();
-      const stream: Stream = {
-        status: response.statusCode ?? 0,
-        type: response.headers['content-type'],
-        text: '',
-        ended,
-        leave: () => call.destroy(),
-      };
-      response.setEncoding('utf8').on('data', (part: string) => {
-        stream.text += part;
-      });
-      response.on('close', () => end());
-      resolve(stream);
-    });
-    call.on('error', reject).end();
-  });
+const open = (path: string): Promise<EventClient> => openEvents({ port, path });
 
 const accept = async (): Promise<string> =>
   (await api.call('POST', '/v1/jobs', { body: { name: 'app.greet', payload: { to: 'Ada' } } })).body.id;
@@ -125,7 +99,7 @@ describe('GET /v1/jobs/:id/wait', () => {
 });
 
 describe('closing the server', () => {
-  const left: Stream[] = [];
+  const left: EventClient[] = [];
   afterAll(() => left.forEach((stream) => stream.leave()));
 
   test('ends event streams and waits at once', async () => {

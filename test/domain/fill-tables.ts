@@ -185,3 +185,29 @@ export const fillNodes = async ({ postgres, ws }: Filled): Promise<void> => {
     [ws],
   );
 };
+
+/** Sessions, and users in documents, of whom one in a hundred was silent for too long. */
+export const fillPresence = async (postgres: Postgres): Promise<void> => {
+  await insert(
+    postgres,
+    `INSERT INTO treadle.sessions (id_hash, user_id, data, created_at, last_accessed_at, expires_at, ends_at)
+     SELECT sha256(n::text::bytea), 'user ' || n % 1000, '{}', now(), now(), now() + (CASE n % 100 WHEN 0 THEN -1 ELSE 1 END) * interval '1 day', now() + interval '30 days'
+     FROM generate_series(1, 20000) AS n`,
+  );
+  await insert(
+    postgres,
+    `INSERT INTO treadle.presence_documents (document_id, sequence, first_sequence, changed_at)
+     SELECT 'document ' || n, 1000, 1, now() FROM generate_series(0, 99) AS n`,
+  );
+  await insert(
+    postgres,
+    `INSERT INTO treadle.presence_users (document_id, user_id, joined_at, joined_sequence)
+     SELECT 'document ' || n % 100, 'user ' || n / 20, now(), n FROM generate_series(1, 20000) AS n ON CONFLICT DO NOTHING`,
+  );
+  await insert(
+    postgres,
+    `INSERT INTO treadle.presence_connections (document_id, user_id, socket_id, joined_at, last_seen)
+     SELECT document_id, user_id, 's', now(), now() - (CASE WHEN joined_sequence % 100 = 7 THEN interval '1 hour' ELSE interval '0' END)
+     FROM treadle.presence_users`,
+  );
+};

@@ -12,6 +12,8 @@ import { NodeVectors } from '../../src/domain/nodes/node-vectors.ts';
 import { SpindleRepository } from '../../src/domain/nodes/spindle-repository.ts';
 import { PostgresSearch } from '../../src/domain/search/postgres/postgres-search.ts';
 import type { BackendQuery } from '../../src/domain/search/search-port.ts';
+import { PostgresPresenceStore } from '../../src/domain/presence/postgres-presence-store.ts';
+import { PostgresSessionStore } from '../../src/domain/sessions/postgres-session-store.ts';
 import { SagaService } from '../../src/domain/sagas/service.ts';
 import { UserService } from '../../src/domain/users/service.ts';
 import { WorkspaceService } from '../../src/domain/workspaces/service.ts';
@@ -20,8 +22,9 @@ import { pruneExpired } from '../../src/jobs/maintenance/prune-expired.ts';
 import { loadConfig } from '../../src/lib/config/load-config.ts';
 import { createLog } from '../../src/lib/log/create-log.ts';
 import { Postgres } from '../../src/lib/postgres/postgres.ts';
+import type { PreparingQueryable } from '../../src/lib/postgres/queryable.ts';
 import { useDatabase } from '../services/database.ts';
-import { fillKnowledge, fillNodes, fillSearches } from './fill-tables.ts';
+import { fillKnowledge, fillNodes, fillPresence, fillSearches } from './fill-tables.ts';
 
 // For each index of the data layer a call of Treadle that uses it, as the server's own plans tell, in tables of which the
 // workspace is a small part.
@@ -64,6 +67,7 @@ beforeAll(async () => {
   await fillKnowledge({ postgres, ws, large, model: embeddings.model });
   await fillNodes({ postgres, ws, large, model: embeddings.model });
   await fillSearches({ postgres, ws });
+  await fillPresence(postgres);
   await database.query('VACUUM ANALYZE');
   explained = await openExplained();
 });
@@ -99,6 +103,15 @@ const sops = (): KnowledgeBaseRepository =>
 const queries = (): NodeQueries => new NodeQueries(explained);
 const sagas = (): SagaService =>
   new SagaService({ postgres: explained, definitions: [], enqueue: () => Promise.reject(new Error('none')) });
+/** Prepared statements have a pool of their own. */
+const unprepared = (): PreparingQueryable => ({
+  query: (text, values) => explained.query(text, values),
+  queryPrepared: (text, values) => explained.query(text, values),
+});
+const presence = (): PostgresPresenceStore =>
+  new PostgresPresenceStore(unprepared(), { ttlMs: 1_800_000, mostConnections: 50 });
+const sessions = (): PostgresSessionStore =>
+  new PostgresSessionStore(explained, { ttlMs: 86_400_000, maxAgeMs: 2_592_000_000, touchAfterMs: 60_000 });
 /** Plans of a statement and of what follows from it, which is taken back. */
 const removed = (text: string, values: unknown[]): Promise<unknown> =>
   explained
@@ -193,6 +206,19 @@ const uses: readonly (readonly [index: string, what: string, call: () => Promise
     'searches beyond what a workspace may have',
     () => deleteSearchesBeyond(explained, 99, AbortSignal.timeout(30_000)),
   ],
+  ['sessions_user', 'the sessions of a user', () => sessions().list('user 7', 100)],
+  ['sessions_expiry', 'sessions past their time', pruned],
+  [
+    'presence_users_order',
+    'a page of the users of a document',
+    () => presence().users('document 7', { direction: 'next', from: 1, limit: 20 }),
+  ],
+  ['presence_users_user', 'the documents of a user', () => presence().documentsOf('user 7', 100)],
+  [
+    'presence_connections_last_seen',
+    'connections past their time',
+    () => presence().clean(AbortSignal.timeout(30_000)),
+  ],
   ...[
     'function_models_workspace',
     'knowledge_base_sops_workspace',
@@ -246,6 +272,11 @@ test('every index of the data layer is there for one of these calls', async () =
         'executions',
         'sagas',
         'saga_steps',
+        'sessions',
+        'presence_documents',
+        'presence_users',
+        'presence_connections',
+        'presence_events',
       ].map((table) => `treadle.${table}`),
     ],
   );

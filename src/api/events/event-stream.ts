@@ -1,6 +1,8 @@
 import { setTimeout as delay } from 'node:timers/promises';
 
 export interface ServerSentEvent {
+  /** What the client says that it heard last when it comes back. */
+  readonly id?: string;
   readonly event: string;
   /** One line. */
   readonly data: string;
@@ -48,8 +50,8 @@ export async function* eventStream<T>(
         continue;
       }
       if (step.done) return;
-      const { event, data } = format(step.value);
-      yield `event: ${event}\ndata: ${data}\n\n`;
+      const { id, event, data } = format(step.value);
+      yield `${id === undefined ? '' : `id: ${id}\n`}event: ${event}\ndata: ${data}\n\n`;
       next = iterator.next();
     }
   } finally {

@@ -20,6 +20,10 @@ export interface Pruned {
     readonly searches: number;
     readonly searchDays: number;
     readonly searchQueries: number;
+    readonly sessions: number;
+    readonly presenceDocuments: number;
+    readonly locks: number;
+    readonly lockFences: number;
   };
 }
 
@@ -32,6 +36,10 @@ const rateBucketsMs = dayMs;
 const rateLimitsMs = 60_000;
 /** Trends look back a year at most. */
 const searchCountsMs = 400 * dayMs;
+/** A lock that long ago given back, or run out, need not be known. */
+const locksMs = dayMs;
+/** Nobody who lost a lock writes after so long. */
+const lockFencesMs = 30 * dayMs;
 /** Of a workspace. */
 const mostSearches = 1_000_000;
 const batchSize = 5_000;
@@ -134,6 +142,28 @@ const deletePayloads = async (postgres: Postgres, signal: AbortSignal): Promise<
   }
 };
 
+/** Documents that nobody was in for a day, with what happened there. */
+const deletePresenceDocuments = async (postgres: Postgres, signal: AbortSignal): Promise<number> => {
+  for (let deleted = 0; ;) {
+    signal.throwIfAborted();
+    const { rows } = await postgres.query<{ documents: number }>(
+      `WITH gone AS (
+         DELETE FROM treadle.presence_documents WHERE document_id = ANY (ARRAY(
+           SELECT document_id FROM treadle.presence_documents AS known
+           WHERE changed_at < now() - interval '1 day'
+             AND NOT EXISTS (SELECT FROM treadle.presence_users AS user_in WHERE user_in.document_id = known.document_id)
+           LIMIT ${batchSize})) AND changed_at < now() - interval '1 day'
+         RETURNING document_id
+       ), events AS (
+         DELETE FROM treadle.presence_events AS event USING gone WHERE event.document_id = gone.document_id)
+       SELECT count(*)::integer AS documents FROM gone`,
+    );
+    const documents = rows[0]?.documents ?? 0;
+    deleted += documents;
+    if (documents < batchSize) return deleted;
+  }
+};
+
 /**
  * Deletes rows, the oldest first, while those that are left take more than `maxBytes`. Their own size is counted: what a
  * table takes on disk does not shrink when its rows go.
@@ -227,6 +257,10 @@ export const pruneExpired = async (postgres: Postgres, retention: Retention, sig
         (await deleteSearchesBeyond(postgres, mostSearches, signal)),
       searchDays: await olderThan('search_days', searchCountsMs, 'day'),
       searchQueries: await olderThan('search_queries', searchCountsMs, 'day'),
+      sessions: await olderThan('sessions', 0, 'expires_at'),
+      presenceDocuments: await deletePresenceDocuments(postgres, signal),
+      locks: await olderThan('locks', locksMs, 'expires_at'),
+      lockFences: await olderThan('lock_fences', lockFencesMs, 'raised_at'),
     },
   };
 };

@@ -1,17 +1,20 @@
 import { AppError } from '../errors/app-error.ts';
 
 /** Waits for `work` at most `timeoutMs`, then throws TIMEOUT; the work itself goes on unobserved. */
-export const withTimeout = async <T>(work: Promise<T>, timeoutMs: number, what: string): Promise<T> => {
-  let timer: NodeJS.Timeout | undefined;
-  const expired = new Promise<never>((_, reject) => {
-    timer = setTimeout(
+export const withTimeout = <T>(work: Promise<T>, timeoutMs: number, what: string): Promise<T> =>
+  new Promise((resolve, reject) => {
+    const timer = setTimeout(
       () => reject(new AppError('TIMEOUT', `${what} did not answer within ${timeoutMs} ms`, { timeoutMs })),
       timeoutMs,
     );
+    work.then(
+      (value) => {
+        clearTimeout(timer);
+        resolve(value);
+      },
+      (error: unknown) => {
+        clearTimeout(timer);
+        reject(error);
+      },
+    );
   });
-  try {
-    return await Promise.race([work, expired]);
-  } finally {
-    clearTimeout(timer);
-  }
-};

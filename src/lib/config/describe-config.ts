@@ -32,6 +32,7 @@ export const describeConfig = (config: Config): Readonly<Record<VariableName, st
     ELASTICSEARCH_CA: elasticsearch?.ca,
     ELASTICSEARCH_PREFIX: elasticsearch?.prefix || undefined,
     TREADLE_QUEUE_BACKEND: config.queueBackend,
+    TREADLE_KV_BACKEND: config.kvBackend,
     OPENAI_API_KEY: config.openai.apiKey === undefined ? undefined : '***',
     OPENAI_BASE_URL: maskUrl(config.openai.baseUrl),
     OPENAI_REQUESTS_PER_MINUTE: config.openai.requestsPerMinute,

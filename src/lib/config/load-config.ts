@@ -45,6 +45,8 @@ export interface Config {
       }
     | undefined;
   readonly queueBackend: 'redis' | 'postgres';
+  /** Of sessions, presence and locks. */
+  readonly kvBackend: 'redis' | 'postgres';
   readonly openai: {
     readonly apiKey: string | undefined;
     readonly baseUrl: string | undefined;
@@ -121,6 +123,8 @@ const roleList = list.pipe(
   z.array(z.enum(roles, { message: `must be a comma-separated list of ${roles.join(', ')}` })).min(1),
 );
 
+const backend = z.enum(['redis', 'postgres'], { message: 'must be redis or postgres' });
+
 const variables = z.object({
   DATABASE_URL: optional(postgresUrl),
   DATABASE_DIRECT_URL: optional(postgresUrl),
@@ -132,7 +136,8 @@ const variables = z.object({
   REDIS_CA: optional(z.string()),
   REDIS_CERT: optional(z.string()),
   REDIS_KEY: optional(z.string()),
-  TREADLE_QUEUE_BACKEND: optional(z.enum(['redis', 'postgres'], { message: 'must be redis or postgres' })),
+  TREADLE_QUEUE_BACKEND: optional(backend),
+  TREADLE_KV_BACKEND: optional(backend),
   ELASTICSEARCH_URL: optional(urlOf(['http:', 'https:'])),
   ELASTICSEARCH_API_KEY: optional(z.string()),
   ELASTICSEARCH_USERNAME: optional(z.string()),
@@ -181,8 +186,9 @@ export type VariableName = keyof Variables;
 
 const faultsAcross = (env: Variables): { variable: string; message: string }[] => {
   const found: { variable: string; message: string }[] = [];
-  if (env.TREADLE_QUEUE_BACKEND === 'redis' && env.REDIS_URL === undefined) {
-    found.push({ variable: 'REDIS_URL', message: 'must be set when TREADLE_QUEUE_BACKEND is redis' });
+  const needing = (['TREADLE_QUEUE_BACKEND', 'TREADLE_KV_BACKEND'] as const).filter((name) => env[name] === 'redis');
+  if (needing.length > 0 && env.REDIS_URL === undefined) {
+    found.push({ variable: 'REDIS_URL', message: `must be set when ${needing.join(' or ')} is redis` });
   }
   for (const variable of ['DATABASE_DIRECT_URL', 'DATABASE_REPLICA_URL'] as const) {
     if ((env[variable]?.length ?? 0) > 0 && env.DATABASE_URL === undefined) {
@@ -276,6 +282,7 @@ export const loadConfig = (env: Readonly<Record<string, string | undefined>>): C
     },
     elasticsearch: elasticsearchOf(read),
     queueBackend: read.TREADLE_QUEUE_BACKEND ?? (read.REDIS_URL ? 'redis' : 'postgres'),
+    kvBackend: read.TREADLE_KV_BACKEND ?? (read.REDIS_URL ? 'redis' : 'postgres'),
     openai: {
       apiKey: read.OPENAI_API_KEY,
       baseUrl: read.OPENAI_BASE_URL,

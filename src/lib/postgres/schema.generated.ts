@@ -438,6 +438,19 @@ export interface Limits {
   weight: number | null;
 }
 
+export interface LockFences {
+  fence: number;
+  raised_at: Timestamp;
+  resource: string;
+}
+
+export interface Locks {
+  expires_at: Timestamp;
+  fence: number;
+  owner: string | null;
+  resource: string;
+}
+
 export interface NodeEvents {
   actor: string | null;
   change_summary: string | null;
@@ -517,6 +530,39 @@ export interface PendingEmbeddings {
   dimensions: number;
   vector: number[];
   workspace_id: string;
+}
+
+export interface PresenceConnections {
+  activity: Json | null;
+  document_id: string;
+  joined_at: Timestamp;
+  last_seen: Timestamp;
+  socket_id: string;
+  user_id: string;
+}
+
+export interface PresenceDocuments {
+  changed_at: Timestamp;
+  document_id: string;
+  first_sequence: number;
+  sequence: number;
+}
+
+export interface PresenceEvents {
+  at: Timestamp;
+  document_id: string;
+  reason: string | null;
+  sequence: number;
+  socket_id: string;
+  type: string;
+  user_id: string;
+}
+
+export interface PresenceUsers {
+  document_id: string;
+  joined_at: Timestamp;
+  joined_sequence: number;
+  user_id: string;
 }
 
 export interface Processes {
@@ -709,6 +755,16 @@ export interface Secrets {
   secret: Buffer;
 }
 
+export interface Sessions {
+  created_at: Timestamp;
+  data: Json;
+  ends_at: Timestamp;
+  expires_at: Timestamp;
+  id_hash: Buffer;
+  last_accessed_at: Timestamp;
+  user_id: string;
+}
+
 export interface Spindles {
   complexity_level: string | null;
   created_at: Generated<Timestamp>;
@@ -815,6 +871,8 @@ export interface DB {
   knowledge_tags: KnowledgeTags;
   knowledge_versions: KnowledgeVersions;
   limits: Limits;
+  lock_fences: LockFences;
+  locks: Locks;
   node_events: NodeEvents;
   node_link_types: NodeLinkTypes;
   node_links: NodeLinks;
@@ -822,6 +880,10 @@ export interface DB {
   once_keys: OnceKeys;
   payloads: Payloads;
   pending_embeddings: PendingEmbeddings;
+  presence_connections: PresenceConnections;
+  presence_documents: PresenceDocuments;
+  presence_events: PresenceEvents;
+  presence_users: PresenceUsers;
   processes: Processes;
   queues: Queues;
   rate_buckets: RateBuckets;
@@ -839,6 +901,7 @@ export interface DB {
   search_repairs: SearchRepairs;
   searches: Searches;
   secrets: Secrets;
+  sessions: Sessions;
   spindles: Spindles;
   tags: Tags;
   throttles: Throttles;

@@ -116,7 +116,15 @@ test('prune drops the days past their retention whole, and keeps the younger one
     INSERT INTO treadle.payloads (job_id, payload)
       SELECT id, '{}' FROM treadle.finished_jobs WHERE finished_at < now() - interval '2 years' LIMIT 2;
     INSERT INTO treadle.payloads (job_id, payload)
-      SELECT id, '{}' FROM treadle.finished_jobs WHERE finished_at > now() - interval '9 days' AND state = 'dead' LIMIT 1`);
+      SELECT id, '{}' FROM treadle.finished_jobs WHERE finished_at > now() - interval '9 days' AND state = 'dead' LIMIT 1;
+    INSERT INTO treadle.sessions VALUES ('old', 'u', '{}', now(), now(), now() - interval '1 second', now()),
+      ('new', 'u', '{}', now(), now(), now() + interval '1 hour', now());
+    INSERT INTO treadle.presence_documents VALUES ('old', 2, 1, now() - interval '25 hours'),
+      ('new', 2, 1, now() - interval '23 hours'), ('old, with somebody', 2, 1, now() - interval '25 hours');
+    INSERT INTO treadle.presence_users VALUES ('old, with somebody', 'u', now(), 1);
+    INSERT INTO treadle.presence_events SELECT document_id, 1, 'joined', 'u', 's', NULL, now() FROM treadle.presence_documents;
+    INSERT INTO treadle.locks VALUES ('old', NULL, 1, now() - interval '25 hours'), ('new', NULL, 2, now() - interval '23 hours');
+    INSERT INTO treadle.lock_fences VALUES ('old', 1, now() - interval '31 days'), ('new', 2, now() - interval '29 days')`);
 
   const { id } = await treadle.platform.enqueuer.enqueue(prune, {});
   const { partitionsDropped, ...rest } = (await finished(id)).result as {
@@ -139,9 +147,17 @@ test('prune drops the days past their retention whole, and keeps the younger one
       searches: 1,
       searchDays: 1,
       searchQueries: 1,
+      sessions: 1,
+      presenceDocuments: 1,
+      locks: 1,
+      lockFences: 1,
     },
   });
   expect(await oldJobs()).toBe(young - 3);
+  expect(await database.query('SELECT document_id FROM treadle.presence_events ORDER BY 1')).toEqual([
+    { document_id: 'new' },
+    { document_id: 'old, with somebody' },
+  ]);
   expect(await database.query('SELECT key FROM treadle.once_keys')).toEqual([{ key: 'new' }]);
   expect(await database.query(`SELECT FROM treadle.sagas WHERE name = 'tests.old'`)).toEqual([]);
   expect(await database.query(`SELECT FROM treadle.sagas WHERE name = 'tests.new'`)).toHaveLength(3);

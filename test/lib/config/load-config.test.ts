@@ -23,6 +23,7 @@ test('nothing set means everything embedded, on loopback', () => {
     database: { url: undefined, poolSize: 20, statementTimeoutMs: 30_000 },
     redis: { url: undefined },
     queueBackend: 'postgres',
+    kvBackend: 'postgres',
     http: { host: '127.0.0.1', port: 4_700, maxBodyBytes: 1_048_576 },
     dataDir: path.resolve('.treadle'),
     roles: ['api', 'worker', 'scheduler', 'replicator'],
@@ -62,6 +63,7 @@ test('replicas are none, one or several', () => {
 
 test('variables that need another one say so', () => {
   expect(faultsOf({ TREADLE_QUEUE_BACKEND: 'redis' })).toEqual(['REDIS_URL']);
+  expect(faultsOf({ TREADLE_KV_BACKEND: 'redis' })).toEqual(['REDIS_URL']);
   expect(faultsOf({ DATABASE_DIRECT_URL: 'postgres://host/db' })).toEqual(['DATABASE_DIRECT_URL']);
   expect(faultsOf({ DATABASE_REPLICA_URL: 'postgres://host/db' })).toEqual(['DATABASE_REPLICA_URL']);
   expect(faultsOf({ REDIS_CERT: '/etc/tls/client.pem' })).toEqual(['REDIS_KEY']);
