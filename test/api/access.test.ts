@@ -97,7 +97,7 @@ describe('with keys', () => {
   });
 
   test('every route asks for its scope, and is refused without it', async () => {
-    const outsider = await api.key(['presence:read']);
+    const outsider = await api.key(['actors:assert']);
     const document = (await api.call('GET', '/docs/json', { key: admin })).body;
     const routes = Object.entries<Record<string, Operation>>(document.paths).flatMap(([path, methods]) =>
       Object.entries(methods).map(([method, operation]) => ({ path, method: method.toUpperCase(), operation })),

@@ -81,7 +81,7 @@ describeWithRedis('steps that somebody comes between', () => {
 
   test('a process that is killed while a session begins leaves a name in a list, until that is read', async () => {
     before('session', () => Promise.reject(dead));
-    await expect(sessions(own).createSession('ada')).rejects.toThrow();
+    await expect(sessions(own).createSession('ada')).rejects.toMatchObject({ cause: dead });
     expect(await listed('ada')).toBe(1);
     expect(await sessions(others).listUserSessions('ada')).toEqual([]);
     expect(await listed('ada')).toBe(0);
@@ -107,7 +107,7 @@ describeWithRedis('steps that somebody comes between', () => {
 
   test('a process that is killed while somebody joins leaves a document that the cleanup forgets', async () => {
     before('presence', () => Promise.reject(dead));
-    await expect(presence(own).addUser('plan', 'ada', 's')).rejects.toThrow();
+    await expect(presence(own).addUser('plan', 'ada', 's')).rejects.toMatchObject({ cause: dead });
     expect(await dueAt('plan')).not.toBeNull();
     expect(await presence(others).getUserDocuments('ada')).toEqual([]);
     await redis.client.zadd(

@@ -23,9 +23,10 @@ const foundReply = z.array(z.string());
 
 const found = (reply: unknown): { readonly session: Session; readonly isDue: boolean } => {
   const [userId = '', data = '{}', createdAt, lastAccessedAt, expiresAt, isDue] = foundReply.parse(reply);
+  const kept: SessionData = JSON.parse(data);
   const session = {
     userId,
-    data: JSON.parse(data) as SessionData,
+    data: kept,
     createdAt: new Date(Number(createdAt)),
     lastAccessedAt: new Date(Number(lastAccessedAt)),
     expiresAt: new Date(Number(expiresAt)),
