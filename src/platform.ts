@@ -36,6 +36,10 @@ import { withTenants } from './queues/enqueue/with-tenants.ts';
 import { importModule } from './queues/app-jobs/import-module.ts';
 import { RoleService } from './domain/users/role-service.ts';
 import { UserService } from './domain/users/service.ts';
+import { createEventBus } from './domain/events/create-event-bus.ts';
+import type { EventConsumers } from './domain/events/consumers/event-consumers.ts';
+import type { EventBus } from './domain/events/event-bus.ts';
+import type { EventLog } from './domain/events/event-log.ts';
 import { DatabaseHealthCheck } from './domain/health/database-health-check.ts';
 import { LinkRepository } from './domain/nodes/link-repository.ts';
 import { NodeVectors } from './domain/nodes/node-vectors.ts';
@@ -103,6 +107,10 @@ export interface Platform extends Searching {
   readonly nodeVectors: NodeVectors;
   readonly vectors: VectorDatabase;
   readonly sagas: SagaService;
+  readonly events: EventBus;
+  readonly eventConsumers: EventConsumers;
+  /** The order of events, for those who keep a position in it. */
+  readonly eventLog: EventLog;
   /** The loops of this process, for /health/live. */
   readonly loops: LoopWatch;
   /** The metrics of this process, for /metrics. */
@@ -307,6 +315,7 @@ export const createPlatform = async (
   const kv = createKv(postgres, config, log);
   const { closeDomain, ...domain } = await createDomain({ postgres, config, remote, meter, log });
   const enqueuer = observeEnqueuer(jobs.enqueuer, jobMetrics);
+  const { closeEvents, ...events } = createEventBus({ postgres, subscription, meter, loops, log });
   return {
     config,
     log,
@@ -322,12 +331,14 @@ export const createPlatform = async (
     ...domain,
     keepRefused: keepRefusedWith(enqueuer),
     sagas: createSagas(postgres, enqueuer, parts, app),
+    ...events,
     loops,
     meter,
     jobMetrics,
     reconciler: () => openReconciler({ postgres, transports, jobs: jobs.jobs, log }),
     close: async () => {
       domain.databaseHealth.stopContinuousCheck();
+      await closeEvents();
       await closeDomain();
       await remote.close();
       if (kv.backend === 'redis') await kv.redis.close();

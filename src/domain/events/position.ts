@@ -1,0 +1,29 @@
+import { z } from 'zod';
+
+/**
+ * A place in the order in which events are read: by transaction, then by number. Numbers begin at 1, so that number 0 is
+ * before all events of its transaction.
+ */
+export interface Position {
+  readonly xid: bigint;
+  readonly seq: bigint;
+}
+
+/** Before all events. */
+export const beginning: Position = { xid: 0n, seq: 0n };
+
+const greatest = { xid: 2n ** 64n - 1n, seq: 2n ** 63n - 1n };
+
+export const isAfter = (a: Position, b: Position): boolean => (a.xid === b.xid ? a.seq > b.seq : a.xid > b.xid);
+
+export const positionText = ({ xid, seq }: Position): string => `${xid}.${seq}`;
+
+/** What {@link positionText} wrote. */
+export const positionFromText = z
+  .string()
+  .regex(/^\d{1,20}\.\d{1,19}$/, 'must be the id of an event of this stream, such as 7423.18')
+  .transform((text): Position => {
+    const [xid = '0', seq = '0'] = text.split('.');
+    return { xid: BigInt(xid), seq: BigInt(seq) };
+  })
+  .refine(({ xid, seq }) => xid <= greatest.xid && seq <= greatest.seq, 'must be the id of an event of this stream');
