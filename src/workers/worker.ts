@@ -27,7 +27,10 @@ export const queuesOf = ({ config, registry }: Platform): readonly QueueDefiniti
     .map((queue) => ({ ...queue, concurrency: config.concurrency ?? queue.concurrency }));
 
 /** Works on the configured queues until it is closed. */
-export const startWorker = async (platform: Platform, { handlers, consumers: ofEvents = [] }: WorkerOptions): Promise<RunningRole> => {
+export const startWorker = async (
+  platform: Platform,
+  { handlers, consumers: ofEvents = [] }: WorkerOptions,
+): Promise<RunningRole> => {
   const { postgres, log } = platform;
   const ledger = new LedgerWriter(postgres, log, platform.jobMetrics);
   const isolated = await isolate(handlers);

@@ -1,5 +1,4 @@
 import { Readable } from 'node:stream';
-import type { FastifyReply } from 'fastify';
 import { z } from 'zod';
 import { notFound } from '../../lib/errors/app-error.ts';
 import { finishedStates, type JobRecord, type JobState } from '../../queues/ledger/job-record.ts';
@@ -7,17 +6,10 @@ import { principalOf } from '../access/principal-of.ts';
 import { needsOfTenant } from '../access/route-access.ts';
 import { findJobFor } from '../access/tenant.ts';
 import type { Api, RouteParts } from '../api.ts';
-import { eventStream } from '../events/event-stream.ts';
+import { eventStream, untilGone } from '../events/event-stream.ts';
 import { job, jobId } from '../schemas/job.ts';
 
 const finished: ReadonlySet<JobState> = new Set(finishedStates);
-
-/** Aborted when the client is gone or the server closes. */
-const untilGone = (reply: FastifyReply, closing: AbortSignal): AbortSignal => {
-  const gone = new AbortController();
-  reply.raw.once('close', () => gone.abort());
-  return AbortSignal.any([gone.signal, closing]);
-};
 
 const shown = (record: JobRecord): string => JSON.stringify(z.encode(job, job.parse(record)));
 

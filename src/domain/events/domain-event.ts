@@ -64,8 +64,10 @@ const fields = {
   workspaceId: uuid.nullish(),
   actor: storableText(200).nullish(),
 };
-/** An event as it comes over HTTP. */
-export const eventBody = z.strictObject({ ...fields, occurredOn: timeText.optional() });
+/** An event as it comes over HTTP: whose it is and who did it is known from the request. */
+export const eventBody = z
+  .strictObject({ ...fields, occurredOn: timeText.optional() })
+  .omit({ workspaceId: true, actor: true });
 const newEvent = z.strictObject({ ...fields, occurredOn: eventTime.optional() });
 /** What was kept once is read whatever its size. */
 const jsonShape = z.object({

@@ -68,7 +68,10 @@ const filterShape = z.strictObject({
   before: eventTime.optional(),
 });
 
-const parseBatch = (events: readonly (NewEvent | DomainEvent)[], path: (index: number) => string): readonly ParsedEvent[] => {
+const parseBatch = (
+  events: readonly (NewEvent | DomainEvent)[],
+  path: (index: number) => string,
+): readonly ParsedEvent[] => {
   const faults: Fault[] = [];
   const parsed = events.flatMap((event, index): readonly ParsedEvent[] => {
     const read = readNewEvent(event, []);
@@ -80,7 +83,11 @@ const parseBatch = (events: readonly (NewEvent | DomainEvent)[], path: (index: n
           : [];
     const prefix = path(index);
     for (const fault of found)
-      faults.push({ ...fault, path: [prefix, fault.path].filter((part) => part !== '').join('.'), ...(prefix === '' ? {} : { index }) });
+      faults.push({
+        ...fault,
+        path: [prefix, fault.path].filter((part) => part !== '').join('.'),
+        ...(prefix === '' ? {} : { index }),
+      });
     return 'faults' in read ? [] : [read.event];
   });
   if (faults.length > 0) throw validationError(path(0) === '' ? 'the event' : 'the events', faults);
@@ -123,7 +130,11 @@ export class EventBus {
    * @throws AppError VALIDATION_ERROR naming every field that does not fit; DATA_CONSISTENCY_ERROR for the id of another event.
    */
   async publish(event: NewEvent | DomainEvent, { tx }: PublishOptions = {}): Promise<DomainEvent> {
-    const [recorded] = await this.#record([event], parseBatch([event], () => ''), tx);
+    const [recorded] = await this.#record(
+      [event],
+      parseBatch([event], () => ''),
+      tx,
+    );
     if (!recorded) throw new Error('the record answered no event');
     return recorded;
   }
@@ -135,7 +146,11 @@ export class EventBus {
   ): Promise<readonly DomainEvent[]> {
     if (events.length > maxBatch)
       throw validationError('the events', [{ path: 'events', message: `must have at most ${maxBatch} elements` }]);
-    return this.#record(events, parseBatch(events, (index) => `events[${index}]`), tx);
+    return this.#record(
+      events,
+      parseBatch(events, (index) => `events[${index}]`),
+      tx,
+    );
   }
 
   /**
@@ -161,7 +176,10 @@ export class EventBus {
    * Events as they are committed, from a position on, until the signal aborts; see {@link followEvents}.
    * @throws AppError VALIDATION_ERROR naming a type that does not fit.
    */
-  follow(followed: Followed, { after, signal }: { readonly after: Position; readonly signal: AbortSignal }): AsyncGenerator<Stretch> {
+  follow(
+    followed: Followed,
+    { after, signal }: { readonly after: Position; readonly signal: AbortSignal },
+  ): AsyncGenerator<Stretch> {
     return followEvents(this.#parts.events, {
       ...parseFollowed(followed),
       after,
@@ -218,7 +236,11 @@ export class EventBus {
 
   async #deliver(
     stretches: AsyncIterable<Stretch>,
-    { handler, signal, types }: { readonly handler: EventHandler; readonly signal: AbortSignal; readonly types: string },
+    {
+      handler,
+      signal,
+      types,
+    }: { readonly handler: EventHandler; readonly signal: AbortSignal; readonly types: string },
   ): Promise<void> {
     const { log, handlerErrors } = this.#parts;
     try {

@@ -68,7 +68,11 @@ export const pruneEvents = async (postgres: Postgres, ageMs: number, signal: Abo
 };
 
 /** Deletes what consumers failed with longer ago than `ageMs`. */
-export const pruneEventDeadLetters = async (postgres: Postgres, ageMs: number, signal: AbortSignal): Promise<number> => {
+export const pruneEventDeadLetters = async (
+  postgres: Postgres,
+  ageMs: number,
+  signal: AbortSignal,
+): Promise<number> => {
   for (let deleted = 0; ;) {
     signal.throwIfAborted();
     const { rowCount } = await postgres.query(

@@ -102,7 +102,11 @@ export class ConsumerPositions {
   fail(
     holder: ConsumerHolder,
     to: Position,
-    { attempts, delayMs, fault }: { readonly attempts: number; readonly delayMs: number; readonly fault: ConsumerFault },
+    {
+      attempts,
+      delayMs,
+      fault,
+    }: { readonly attempts: number; readonly delayMs: number; readonly fault: ConsumerFault },
   ): Promise<boolean> {
     return this.#write(
       `UPDATE treadle.event_consumers SET position_xid = $4::xid8, position_seq = $5::bigint, attempts = $6, losses = 0,
@@ -125,14 +129,7 @@ export class ConsumerPositions {
        SELECT name, $6, $7, $8, $9 FROM moved
        ON CONFLICT (consumer, event_id) DO UPDATE SET
          attempts = excluded.attempts, error = excluded.error, failed_at = excluded.failed_at, redrive = false`,
-      [
-        ...valuesOf(holder),
-        ...textsOf(position),
-        event.id,
-        JSON.stringify(event),
-        attempts,
-        JSON.stringify(fault),
-      ],
+      [...valuesOf(holder), ...textsOf(position), event.id, JSON.stringify(event), attempts, JSON.stringify(fault)],
     );
   }
 

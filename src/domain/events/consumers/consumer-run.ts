@@ -61,7 +61,11 @@ export class ConsumerRun {
   /** The position has gone on over what is not for this consumer. */
   #unsaved = false;
 
-  constructor(parts: ConsumerRunParts, { holder, position, attempts, losses, waitMs }: TakenConsumer, signal: AbortSignal) {
+  constructor(
+    parts: ConsumerRunParts,
+    { holder, position, attempts, losses, waitMs }: TakenConsumer,
+    signal: AbortSignal,
+  ) {
     this.#parts = parts;
     this.#holder = holder;
     this.#position = position;
@@ -116,7 +120,10 @@ export class ConsumerRun {
       if (this.#signal.aborted) break;
       const attempt = reached === this.#position ? this.#attempts + 1 : 1;
       try {
-        await this.#call(group.map(({ event }) => event), attempt);
+        await this.#call(
+          group.map(({ event }) => event),
+          attempt,
+        );
       } catch (error) {
         if (this.#signal.aborted) break;
         return this.#failed(group, reached, { error, attempt });

@@ -36,7 +36,11 @@ interface DeadLetterRow {
 
 const countedAtMost = 10_000;
 const letterKey = z.tuple([z.iso.datetime(), z.guid()]);
-const idsShape = z.array(z.guid({ error: 'must be the id of an event' })).min(1).max(1_000).optional();
+const idsShape = z
+  .array(z.guid({ error: 'must be the id of an event' }))
+  .min(1)
+  .max(1_000)
+  .optional();
 
 const statusOf = (where: string): string => `
   SELECT name, types, CASE WHEN held_until > clock_timestamp() THEN holder END AS holder, attempts, error, next_attempt_at,
@@ -163,7 +167,12 @@ export class EventConsumers {
       of('lag_seconds', 'Age of the oldest event that a consumer has yet to handle.', 'gauge', (one) => one.lagSeconds),
       of('held', 'Whether a process runs the consumer.', 'gauge', ({ holder }) => Number(holder !== null)),
       of('dead_letters', 'Events that a consumer failed with for good.', 'gauge', (one) => one.deadLetters),
-      of('missed_total', 'Events that retention took away before they were handled.', 'counter', ({ missed }) => missed),
+      of(
+        'missed_total',
+        'Events that retention took away before they were handled.',
+        'counter',
+        ({ missed }) => missed,
+      ),
     ];
   }
 }

@@ -71,8 +71,7 @@ export class EventRecord {
   async #append(db: Queryable, events: readonly ParsedEvent[]): Promise<readonly DomainEvent[]> {
     const inserted = new Map((await insertEvents(db, events)).map((row) => [row.id, row]));
     if (inserted.size < events.length) await this.#checkSame(db, events);
-    const there =
-      inserted.size < events.length ? await this.#find(db, events) : new Map<string, DomainEvent>();
+    const there = inserted.size < events.length ? await this.#find(db, events) : new Map<string, DomainEvent>();
     return events.map((event) => {
       const row = inserted.get(event.id);
       const known = row

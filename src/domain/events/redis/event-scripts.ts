@@ -9,7 +9,7 @@ import { redisScript } from '../../../lib/redis/redis-script.ts';
 export const saveEvent = redisScript(`
 if redis.call('TYPE', KEYS[1]).ok ~= 'hash' or redis.call('HGET', KEYS[1], 'id') ~= ARGV[1] then
   redis.call('DEL', KEYS[1])
-  redis.call('HSET', KEYS[1], 'id', unpack(ARGV, 3))
+  redis.call('HSET', KEYS[1], 'id', ARGV[1], unpack(ARGV, 3))
 end
 redis.call('PEXPIRE', KEYS[1], ARGV[2])
 `);

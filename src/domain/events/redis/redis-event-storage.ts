@@ -78,7 +78,12 @@ export class RedisEventStorage implements EventStorage {
   #corrupted = 0;
 
   /** @throws AppError VALIDATION_ERROR naming an option that does not fit. */
-  constructor({ redis, enableIndexes = true, log = createLog({ level: 'silent' }), ...rest }: RedisEventStorageOptions) {
+  constructor({
+    redis,
+    enableIndexes = true,
+    log = createLog({ level: 'silent' }),
+    ...rest
+  }: RedisEventStorageOptions) {
     const { keyPrefix, eventTtlMs } = parseOrThrow(
       optionsShape,
       { keyPrefix: rest.keyPrefix ?? 'events', eventTtlMs: rest.eventTtlMs ?? sevenDaysMs },
