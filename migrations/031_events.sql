@@ -25,6 +25,8 @@ CREATE TABLE treadle.event_consumers (
   -- Everything of its types up to here has been handled, or lies with the dead letters.
   position_xid xid8 NOT NULL,
   position_seq bigint NOT NULL,
+  -- What had been committed when it began is not for it; NULL: it began with the oldest event.
+  began pg_snapshot,
   holder text,
   held_until timestamptz,
   -- Grows whenever a process takes the consumer: only the one that took it last may write.
@@ -91,7 +93,7 @@ BEGIN
       WHERE (event.xid, event.seq) > (consumer.position_xid, consumer.position_seq)
         OR (consumer.position_xid > edge AND event.xid < edge AND event.seq > last_foreign)
     ), (SELECT coalesce(max(seq), 0) FROM treadle.events)),
-    holder = NULL, held_until = NULL, fence = fence + 1;
+    began = NULL, holder = NULL, held_until = NULL, fence = fence + 1;
   UPDATE treadle.events SET xid = pg_current_xact_id();
   GET DIAGNOSTICS counted = ROW_COUNT;
   RETURN counted;

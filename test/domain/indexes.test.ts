@@ -4,6 +4,10 @@ import { EmbeddingRepository } from '../../src/domain/embeddings/embedding-repos
 import { VectorDatabase } from '../../src/domain/embeddings/vector-database.ts';
 import { KnowledgeService } from '../../src/domain/knowledge/service.ts';
 import { TagService } from '../../src/domain/knowledge/tag-service.ts';
+import { ConsumerPositions } from '../../src/domain/events/consumers/consumer-positions.ts';
+import { EventConsumers } from '../../src/domain/events/consumers/event-consumers.ts';
+import { EventRecord } from '../../src/domain/events/postgres/event-record.ts';
+import type { EventFilter } from '../../src/domain/events/types.ts';
 import { EventStormRepository } from '../../src/domain/nodes/event-storm-repository.ts';
 import { KnowledgeBaseRepository } from '../../src/domain/nodes/knowledge-base-repository.ts';
 import { LinkRepository } from '../../src/domain/nodes/link-repository.ts';
@@ -99,6 +103,11 @@ const sops = (): KnowledgeBaseRepository =>
 const queries = (): NodeQueries => new NodeQueries(explained);
 const sagas = (): SagaService =>
   new SagaService({ postgres: explained, definitions: [], enqueue: () => Promise.reject(new Error('none')) });
+const events = () => {
+  const record = new EventRecord(explained);
+  return { list: (filter: EventFilter = {}) => record.list(filter, {}) };
+};
+const consumers = (): EventConsumers => new EventConsumers(explained);
 /** Plans of a statement and of what follows from it, which is taken back. */
 const removed = (text: string, values: unknown[]): Promise<unknown> =>
   explained
@@ -179,7 +188,18 @@ const uses: readonly (readonly [index: string, what: string, call: () => Promise
   ['sagas_name', 'sagas of a name', () => sagas().list({ name: 'none' })],
   ['sagas_state', 'sagas in a state', () => sagas().list({ state: 'failed' })],
   ['sagas_finished', 'sagas past their retention', pruned],
-  ['events_time', 'events past their retention', pruned],
+  ['events_order', 'events past their retention', pruned],
+  ['event_dead_letters_failed', 'dead letters of consumers past their retention', pruned],
+  ['events_latest', 'a page of events', () => events().list()],
+  ['events_type', 'a page of events of a type', () => events().list({ type: 'test.rare' })],
+  ['events_workspace', 'a page of events of a workspace', () => events().list({ workspaceId: ws })],
+  ['events_aggregate', 'a page of events of an aggregate', () => events().list({ aggregateId: '77' })],
+  ['event_dead_letters_latest', 'a page of dead letters of a consumer', () => consumers().deadLetters('filled')],
+  [
+    'event_dead_letters_redrive',
+    'the next dead letter to handle once more',
+    () => new ConsumerPositions(explained).nextRedriven('filled'),
+  ],
   ['searches_time', 'searches past their retention', pruned],
   ['search_days_day', 'counts of searches past their time', pruned],
   ['search_queries_day', 'counts of queries past their time', pruned],
@@ -246,6 +266,9 @@ test('every index of the data layer is there for one of these calls', async () =
         'executions',
         'sagas',
         'saga_steps',
+        'events',
+        'event_consumers',
+        'event_dead_letters',
       ].map((table) => `treadle.${table}`),
     ],
   );

@@ -87,8 +87,7 @@ const addHistory = (app: Api, { platform }: RouteParts): void => {
 type Sent = { readonly position: Position; readonly json?: string };
 
 /** One item an event; and positions alone, so that a client knows where to go on when nothing concerned it. */
-async function* sent(stretches: AsyncIterable<Stretch>, from: Position): AsyncGenerator<Sent> {
-  yield { position: from };
+async function* sent(stretches: AsyncIterable<Stretch>): AsyncGenerator<Sent> {
   for await (const { events, to } of stretches) {
     for (const { position, event: one } of events)
       yield { position, json: JSON.stringify(z.encode(event, event.parse(one))) };
@@ -126,9 +125,9 @@ const addStream = (app: Api, { platform, closing, heartbeatMs }: RouteParts): vo
     handler: async (request, reply) => {
       const workspaceId = (await workspaceIfAsked(request, workspaces))?.id;
       const { type: types, lastEventId } = request.query;
-      const after = request.headers['last-event-id'] ?? lastEventId ?? (await events.horizon());
+      const after = request.headers['last-event-id'] ?? lastEventId;
       const signal = untilGone(reply, closing);
-      const source = sent(events.follow({ types, workspaceId }, { after, signal }), after);
+      const source = sent(events.follow({ types, workspaceId }, { after, signal }));
       return reply
         .header('content-type', 'text/event-stream; charset=utf-8')
         .header('cache-control', 'no-store')

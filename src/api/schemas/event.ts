@@ -22,7 +22,7 @@ const { shape } = eventBody;
 /** One event or a batch: which of them decides which rules hold. */
 export const publishBody = z.looseObject({
   ...Object.fromEntries(
-    Object.keys(shape).map((name) => [name, z.unknown().meta({ description: `Of one event: see \`events\`` })]),
+    Object.keys(shape).map((name) => [name, z.unknown().optional().describe('Of one event, as in `events`')]),
   ),
   events: z.array(z.looseObject({})).optional().describe('A batch of up to 1,000, all or none'),
 });

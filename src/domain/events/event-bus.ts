@@ -140,7 +140,7 @@ export class EventBus {
   }
 
   /** As {@link publish}, up to 1,000 events in one statement, all or none; followers are told of them in this order. */
-  publishBatch(
+  async publishBatch(
     events: readonly (NewEvent | DomainEvent)[],
     { tx }: PublishOptions = {},
   ): Promise<readonly DomainEvent[]> {
@@ -167,29 +167,26 @@ export class EventBus {
     const followed = parseFollowed({ types: typeof types === 'string' ? [types] : types, workspaceId: workspace });
     const ended = new AbortController();
     const signal = AbortSignal.any([ended.signal, this.#closing.signal]);
-    const stretches = followEvents(this.#parts.events, { ...followed, after: await this.horizon(), signal });
+    const stretches = followEvents(this.#parts.events, { ...followed, signal });
+    // It stands where it begins before this is answered.
+    await stretches.next();
     void this.#deliver(stretches, { handler, signal, types: followed.types.join(' ') });
     return () => ended.abort();
   }
 
   /**
-   * Events as they are committed, from a position on, until the signal aborts; see {@link followEvents}.
+   * Events as they are committed, from now or from a position on, until the signal aborts; see {@link followEvents}.
    * @throws AppError VALIDATION_ERROR naming a type that does not fit.
    */
   follow(
     followed: Followed,
-    { after, signal }: { readonly after: Position; readonly signal: AbortSignal },
+    { after, signal }: { readonly after: Position | undefined; readonly signal: AbortSignal },
   ): AsyncGenerator<Stretch> {
     return followEvents(this.#parts.events, {
       ...parseFollowed(followed),
       after,
       signal: AbortSignal.any([signal, this.#closing.signal]),
     });
-  }
-
-  /** The position of who wants to know what is committed from now on. */
-  horizon(): Promise<Position> {
-    return this.#parts.events.horizon();
   }
 
   /** Undefined for an id that nobody has published, or whose event is gone. */

@@ -4,7 +4,7 @@ import type { LoopWatch, WatchedLoop } from '../../lib/health/loop-watch.ts';
 import type { Log } from '../../lib/log/create-log.ts';
 import type { Subscription } from '../../lib/postgres/subscription.ts';
 import { matcherOf } from './event-type.ts';
-import { isAfter, type Position } from './position.ts';
+import { isAfter, type Position, type Start } from './position.ts';
 import type { EventRecord } from './postgres/event-record.ts';
 import type { Followed, RecordedEvent, Stretch } from './types.ts';
 
@@ -90,10 +90,10 @@ export class EventLog {
     return { events, to: isAfter(tail.head, after) ? tail.head : after, more: false, held: false };
   }
 
-  /** Where whoever begins now begins: what is committed from now on lies behind it. */
-  async horizon(): Promise<Position> {
+  /** Where whoever begins now begins. */
+  async now(): Promise<Start> {
     await this.mend();
-    return this.#parts.record.horizon();
+    return this.#parts.record.now();
   }
 
   /** Resolves when there are events after the position, after `ms`, or when the signal aborts; now, if there are already. */
@@ -166,7 +166,7 @@ export class EventLog {
   async #advance(): Promise<Stretch> {
     const { record } = this.#parts;
     if (!this.#tail) {
-      const head = await this.horizon();
+      const { position: head } = await this.now();
       this.#tail = { from: head, head, events: [] };
       // Who looked before may have missed what lies before the head.
       this.#tellAll();

@@ -9,8 +9,22 @@ export interface Position {
   readonly seq: bigint;
 }
 
-/** Before all events. */
-export const beginning: Position = { xid: 0n, seq: 0n };
+/** Where whoever begins now begins: what is committed from now on lies behind `position`, and so does what `knows` is true for. */
+export interface Start {
+  readonly position: Position;
+  /** Whether what the transaction wrote had been committed before. */
+  readonly knows: (xid: bigint) => boolean;
+}
+
+/** Of a snapshot as Postgres writes it: `xmin:xmax:xid,xid`. */
+export const startOf = (snapshot: string): Start => {
+  const [xmin = '0', xmax = '0', running = ''] = snapshot.split(':');
+  const still = new Set(running.split(','));
+  return {
+    position: { xid: BigInt(xmin), seq: 0n },
+    knows: (xid) => xid < BigInt(xmax) && !still.has(String(xid)),
+  };
+};
 
 const greatest = { xid: 2n ** 64n - 1n, seq: 2n ** 63n - 1n };
 

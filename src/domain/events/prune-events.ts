@@ -19,7 +19,8 @@ interface Step {
 
 const batchSize = 5_000;
 const waits = `(event.xid, event.seq) > (consumer.position_xid, consumer.position_seq)
-  AND event.type LIKE ANY (ARRAY(SELECT replace(pattern, '*', '%') FROM unnest(consumer.types) AS pattern))`;
+  AND event.type LIKE ANY (ARRAY(SELECT replace(pattern, '*', '%') FROM unnest(consumer.types) AS pattern))
+  AND (consumer.began IS NULL OR NOT pg_visible_in_snapshot(event.xid, consumer.began))`;
 
 const statement = `
   WITH looked AS MATERIALIZED (

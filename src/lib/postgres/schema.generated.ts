@@ -210,6 +210,7 @@ export interface Embeddings {
 
 export interface EventConsumers {
   attempts: Generated<number>;
+  began: string | null;
   created_at: Generated<Timestamp>;
   error: Json | null;
   fence: Generated<number>;

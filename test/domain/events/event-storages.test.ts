@@ -115,8 +115,8 @@ describeWithRedis('the storage of events in Redis', () => {
       await storage.save(event);
       expect(await storage.load(event.id)).toEqual(event);
       expect(await redis.client.keys('{treadle:bare:*')).toEqual([`{treadle:bare:event:${event.id}}`]);
-      await expect(async () => storage.query({})).rejects.toMatchObject({ code: 'VALIDATION_ERROR' });
-      await expect(async () => storage.getStats()).rejects.toMatchObject({ code: 'VALIDATION_ERROR' });
+      await expect(storage.query({})).rejects.toMatchObject({ code: 'VALIDATION_ERROR' });
+      await expect(storage.getStats()).rejects.toMatchObject({ code: 'VALIDATION_ERROR' });
       expect(await storage.delete(event.id)).toBe(true);
     });
   });

@@ -1,6 +1,6 @@
 import type { Queryable } from '../../../lib/postgres/queryable.ts';
 import { DomainEvent } from '../domain-event.ts';
-import type { Position } from '../position.ts';
+import { startOf, type Position, type Start } from '../position.ts';
 import type { RecordedEvent } from '../types.ts';
 import type { ConsumerFault } from './types.ts';
 
@@ -15,6 +15,8 @@ export interface ConsumerHolder {
 export interface TakenConsumer {
   readonly holder: ConsumerHolder;
   readonly position: Position;
+  /** Whether what the transaction wrote was there when the consumer began, and is not for it. */
+  readonly knows: Start['knows'];
   /** Failures of the event that comes next, and how many processes were lost with it. */
   readonly attempts: number;
   readonly losses: number;
@@ -26,6 +28,7 @@ interface TakenRow {
   readonly fence: string;
   readonly xid: string;
   readonly seq: string;
+  readonly began: string | null;
   readonly attempts: number;
   readonly losses: number;
   readonly wait_ms: number;
@@ -47,8 +50,9 @@ export class ConsumerPositions {
 
   async register(name: string, types: readonly string[], from: 'now' | 'start'): Promise<void> {
     await this.#db.query(
-      `INSERT INTO treadle.event_consumers AS known (name, types, position_xid, position_seq)
-       VALUES ($1, $2, CASE $3 WHEN 'start' THEN '0'::xid8 ELSE pg_snapshot_xmin(pg_current_snapshot()) END, 0)
+      `INSERT INTO treadle.event_consumers AS known (name, types, began, position_xid, position_seq)
+       SELECT $1, $2, began, coalesce(pg_snapshot_xmin(began), '0'), 0
+       FROM (SELECT CASE $3 WHEN 'now' THEN pg_current_snapshot() END AS began) AS start
        ON CONFLICT (name) DO UPDATE SET types = excluded.types, updated_at = now() WHERE known.types <> excluded.types`,
       [name, types, from],
     );
@@ -61,7 +65,8 @@ export class ConsumerPositions {
          fence = fence + 1, losses = losses + (holder IS NOT NULL)::integer, holder = $2,
          held_until = clock_timestamp() + make_interval(secs => $3), updated_at = clock_timestamp()
        WHERE name = $1 AND (holder IS NULL OR held_until < clock_timestamp())
-       RETURNING fence::text AS fence, position_xid::text AS xid, position_seq::text AS seq, attempts, losses,
+       RETURNING fence::text AS fence, position_xid::text AS xid, position_seq::text AS seq,
+         began::text AS began, attempts, losses,
          greatest(0, coalesce(extract(epoch FROM next_attempt_at - clock_timestamp()) * 1000, 0))::float8 AS wait_ms`,
       [name, processId, leaseMs / 1_000],
     );
@@ -70,6 +75,7 @@ export class ConsumerPositions {
     return {
       holder: { name, fence: row.fence, leaseMs },
       position: { xid: BigInt(row.xid), seq: BigInt(row.seq) },
+      knows: row.began === null ? () => false : startOf(row.began).knows,
       attempts: row.attempts,
       losses: row.losses,
       waitMs: row.wait_ms,

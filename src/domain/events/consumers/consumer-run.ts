@@ -23,11 +23,10 @@ export interface ConsumerRunParts {
   readonly count: (outcome: Delivery, events: number) => void;
 }
 
-/** After so many processes were lost in a row without a step forward, events come one by one, and then the next is to blame. */
-const suspectAfterLosses = 3;
+/** After so many processes were lost in a row without a step forward, the event that comes next is to blame. */
 const buryAfterLosses = 5;
 const saveEveryMs = 1_000;
-const redriveEveryMs = 1_000;
+const redriveEveryMs = 500;
 
 const storable = (text: string): string => text.replaceAll('\0', '\u2400').toWellFormed().slice(0, 10_000);
 const faultOf = (error: unknown): ConsumerFault => {
@@ -49,13 +48,14 @@ export class ConsumerRun {
   readonly #parts: ConsumerRunParts;
   readonly #holder: ConsumerHolder;
   readonly #signal: AbortSignal;
+  readonly #knows: TakenConsumer['knows'];
   #position: Position;
   /** Failures of the event that comes next. */
   #attempts: number;
   #losses: number;
   #waitMs: number;
-  /** Up to here each event is handled alone. */
-  #alone: Position | undefined;
+  /** Up to here each event is handled alone, and its end written down at once: one of them is to blame. */
+  #suspectTo: Position | undefined;
   #redriveAt = 0;
   #savedAt = performance.now();
   /** The position has gone on over what is not for this consumer. */
@@ -63,12 +63,13 @@ export class ConsumerRun {
 
   constructor(
     parts: ConsumerRunParts,
-    { holder, position, attempts, losses, waitMs }: TakenConsumer,
+    { holder, position, knows, attempts, losses, waitMs }: TakenConsumer,
     signal: AbortSignal,
   ) {
     this.#parts = parts;
     this.#holder = holder;
     this.#position = position;
+    this.#knows = knows;
     this.#attempts = attempts;
     this.#losses = losses;
     this.#waitMs = waitMs;
@@ -79,7 +80,7 @@ export class ConsumerRun {
   async run(): Promise<void> {
     const leave = this.#parts.events.attend();
     try {
-      if (this.#losses >= suspectAfterLosses) await this.#suspect();
+      if (this.#losses > 0) await this.#suspect();
       while (!this.#signal.aborted) {
         await this.#redrive();
         if (this.#waitMs > 0) await delay(this.#waitMs, undefined, { signal: this.#signal });
@@ -94,13 +95,19 @@ export class ConsumerRun {
   }
 
   async #step(): Promise<void> {
-    const { consumer, events } = this.#parts;
-    const stretch = await events.read(this.#position, { limit: consumer.batchSize, types: consumer.types });
+    const { events } = this.#parts;
+    const stretch = await this.#read();
     if (stretch.events.length > 0) return this.#deliver(stretch);
     this.#unsaved ||= this.#losses > 0 || isAfter(stretch.to, this.#position);
     this.#position = stretch.to;
     await this.#saveIdle();
-    if (!stretch.more) await events.changed(this.#position, saveEveryMs, this.#signal);
+    if (!stretch.more) await events.changed(this.#position, redriveEveryMs, this.#signal);
+  }
+
+  async #read(): Promise<Stretch> {
+    const { consumer, events } = this.#parts;
+    const stretch = await events.read(this.#position, { limit: consumer.batchSize, types: consumer.types });
+    return { ...stretch, events: stretch.events.filter(({ position }) => !this.#knows(position.xid)) };
   }
 
   /** Its position follows what does not concern it. */
@@ -112,9 +119,8 @@ export class ConsumerRun {
     this.#savedAt = performance.now();
   }
 
-  async #deliver({ events, to }: Stretch): Promise<void> {
-    const { consumer } = this.#parts;
-    const alone = !('handleBatch' in consumer) || this.#alone !== undefined;
+  async #deliver(stretch: Stretch): Promise<void> {
+    const { events, to, alone } = this.#portion(stretch);
     let reached = this.#position;
     for (const group of alone ? events.map((event) => [event]) : [events]) {
       if (this.#signal.aborted) break;
@@ -130,11 +136,20 @@ export class ConsumerRun {
       }
       this.#parts.count('handled', group.length);
       reached = group.at(-1)?.position ?? reached;
-      if (this.#alone || performance.now() - this.#savedAt >= saveEveryMs) await this.#advance(reached);
+      if (this.#suspectTo || performance.now() - this.#savedAt >= saveEveryMs) await this.#advance(reached);
     }
-    const all = reached === events.at(-1)?.position;
-    if (all && this.#alone && !isAfter(this.#alone, reached)) this.#alone = undefined;
-    if (isAfter(all ? to : reached, this.#position)) await this.#advance(all ? to : reached);
+    const end = reached === events.at(-1)?.position ? to : reached;
+    if (isAfter(end, this.#position)) await this.#advance(end);
+  }
+
+  /** What is handled next, and whether each of it alone. Of a suspect batch the rest first. */
+  #portion({ events, to }: Stretch): Pick<Stretch, 'events' | 'to'> & { readonly alone: boolean } {
+    const suspectTo = this.#suspectTo;
+    const suspects = suspectTo ? events.filter(({ position }) => !isAfter(position, suspectTo)) : [];
+    const last = suspects.at(-1);
+    if (last) return { events: suspects, to: last.position, alone: true };
+    this.#suspectTo = undefined;
+    return { events, to, alone: !('handleBatch' in this.#parts.consumer) };
   }
 
   async #call(events: readonly DomainEvent[], attempt: number): Promise<void> {
@@ -170,7 +185,7 @@ export class ConsumerRun {
     if (!recorded) return;
     if (others.length > 0) {
       log.warn({ event: 'consumer.batch-failed', events: group.length, err: error });
-      this.#alone = others.at(-1)?.position;
+      this.#suspectTo = others.at(-1)?.position;
       return;
     }
     const eventId = recorded.event.id;
@@ -194,15 +209,14 @@ export class ConsumerRun {
     this.#moved(recorded.position, 0);
   }
 
-  /** Something ends every process that has this consumer: which event it is shows when each is handled alone. */
+  /** The process before was lost, maybe with an event: which one shows when each is handled alone. */
   async #suspect(): Promise<void> {
-    const { consumer, events, log } = this.#parts;
-    const stretch = await events.read(this.#position, { limit: consumer.batchSize, types: consumer.types });
+    const stretch = await this.#read();
     const [next] = stretch.events;
-    this.#alone = stretch.events.at(-1)?.position;
+    this.#suspectTo = stretch.events.at(-1)?.position;
     if (!next || this.#losses < buryAfterLosses) return;
     const message = `${this.#losses} processes in a row were lost with this event`;
-    log.error({ event: 'consumer.dead-letter', eventId: next.event.id, losses: this.#losses });
+    this.#parts.log.error({ event: 'consumer.dead-letter', eventId: next.event.id, losses: this.#losses });
     await this.#bury(next, this.#losses, { code: 'PROCESS_LOST', message });
   }
 

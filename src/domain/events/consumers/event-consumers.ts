@@ -50,9 +50,10 @@ const statusOf = (where: string): string => `
     SELECT count(*)::integer AS lag,
       coalesce(greatest(0, extract(epoch FROM clock_timestamp() - min(recorded_at))), 0)::float8 AS lag_seconds
     FROM (
-      SELECT type, recorded_at FROM treadle.events WHERE (xid, seq) > (consumer.position_xid, consumer.position_seq)
+      SELECT xid, type, recorded_at FROM treadle.events WHERE (xid, seq) > (consumer.position_xid, consumer.position_seq)
       ORDER BY xid, seq LIMIT ${countedAtMost}) AS event
     WHERE type LIKE ANY (ARRAY(SELECT replace(pattern, '*', '%') FROM unnest(consumer.types) AS pattern))
+      AND (consumer.began IS NULL OR NOT pg_visible_in_snapshot(xid, consumer.began))
   ) AS waiting ${where} ORDER BY name`;
 
 const toStatus = (row: StatusRow): ConsumerStatus => ({

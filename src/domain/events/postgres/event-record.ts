@@ -6,7 +6,7 @@ import type { Queryable } from '../../../lib/postgres/queryable.ts';
 import { DomainEvent, type ParsedEvent } from '../domain-event.ts';
 import { likePatterns } from '../event-type.ts';
 import type { EventFilter, RecordedEvent, Stretch } from '../types.ts';
-import { isAfter, type Position } from '../position.ts';
+import { isAfter, startOf, type Position, type Start } from '../position.ts';
 import { eventColumns, toEvent, type EventRow } from './event-rows.ts';
 import { insertEvents } from './insert-events.ts';
 import { laterThan, PostgresEventStorage } from './postgres-event-storage.ts';
@@ -168,12 +168,9 @@ export class EventRecord {
     return { events, to: isAfter(to, after) ? to : after, more, held };
   }
 
-  /** The place of the oldest transaction that still runs: whatever is committed from now on lies after it. */
-  async horizon(): Promise<Position> {
-    const { rows } = await this.#postgres.query<{ xmin: string }>(
-      'SELECT pg_snapshot_xmin(pg_current_snapshot())::text AS xmin',
-    );
-    return { xid: BigInt(rows[0]?.xmin ?? '0'), seq: 0n };
+  async now(): Promise<Start> {
+    const { rows } = await this.#postgres.query<{ snapshot: string }>('SELECT pg_current_snapshot()::text AS snapshot');
+    return startOf(rows[0]?.snapshot ?? '');
   }
 
   /** Mends positions that came with a dump from another cluster; answers how many events were renumbered. */

@@ -145,7 +145,7 @@ export class RedisEventStorage implements EventStorage {
     });
   }
 
-  query(criteria: EventCriteria): Promise<readonly DomainEvent[]> {
+  async query(criteria: EventCriteria): Promise<readonly DomainEvent[]> {
     const parsed = parseCriteria(criteria);
     this.#needIndexes('query');
     return this.#ask(async (client) => {
@@ -159,7 +159,7 @@ export class RedisEventStorage implements EventStorage {
     });
   }
 
-  getStats(): Promise<EventStorageStats> {
+  async getStats(): Promise<EventStorageStats> {
     this.#needIndexes('getStats');
     return this.#ask(async (client) => {
       const counts: (readonly [string, number])[] = [];
