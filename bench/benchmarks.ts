@@ -20,6 +20,7 @@ const benchmarks: Readonly<Record<string, () => Promise<Bench>>> = {
   data: async () => (await import('./data.ts')).benchData,
   vectors: async () => (await import('./vectors.ts')).benchVectors,
   sync: async () => (await import('./sync.ts')).benchSync,
+  events: async () => (await import('./events.ts')).benchEvents,
   relevance: async () => (await import('./relevance.ts')).benchRelevance,
 };
 

@@ -26,9 +26,17 @@ export interface Report {
   readonly rows: readonly Row[];
 }
 
-const contestants = ['Treadle', 'raw BullMQ', 'plain pg', 'raw Elasticsearch', 'pg-boss', 'graphile-worker'];
+const contestants = [
+  'Treadle',
+  'raw BullMQ',
+  'plain pg',
+  'raw ioredis',
+  'raw Elasticsearch',
+  'pg-boss',
+  'graphile-worker',
+];
 /** Whom ratios are to. */
-const yardsticks = ['raw BullMQ', 'plain pg', 'raw Elasticsearch'];
+const yardsticks = ['raw BullMQ', 'plain pg', 'raw ioredis', 'raw Elasticsearch'];
 
 const rounded = (value: number): string => (value >= 100 ? Math.round(value).toLocaleString('en') : value.toFixed(2));
 

@@ -1,6 +1,6 @@
 // What `import … from 'treadle/events'` gives: everything that storages of events need, and a suite for an app's own.
 export { DomainEvent, type EventData, type EventJson, type NewEvent } from './domain/events/domain-event.ts';
-export { EventBus, type CachedBusOptions, type EventHandler, type PublishOptions } from './domain/events/event-bus.ts';
+export type { CachedBusOptions, EventBus, EventHandler, PublishOptions } from './domain/events/event-bus.ts';
 export * from './domain/events/event-cache.ts';
 export * from './domain/events/event-storage.ts';
 export * from './domain/events/event-storage-suite.ts';

@@ -36,10 +36,7 @@ import { withTenants } from './queues/enqueue/with-tenants.ts';
 import { importModule } from './queues/app-jobs/import-module.ts';
 import { RoleService } from './domain/users/role-service.ts';
 import { UserService } from './domain/users/service.ts';
-import { createEventBus } from './domain/events/create-event-bus.ts';
-import type { EventConsumers } from './domain/events/consumers/event-consumers.ts';
-import type { EventBus } from './domain/events/event-bus.ts';
-import type { EventLog } from './domain/events/event-log.ts';
+import { createEventBus, type EventParts, type Events } from './domain/events/create-event-bus.ts';
 import { DatabaseHealthCheck } from './domain/health/database-health-check.ts';
 import { LinkRepository } from './domain/nodes/link-repository.ts';
 import { NodeVectors } from './domain/nodes/node-vectors.ts';
@@ -53,11 +50,10 @@ import { Postgres } from './lib/postgres/postgres.ts';
 import { QueryPatterns } from './lib/postgres/query-patterns/query-patterns.ts';
 import type { Columns, TableDefinition } from './lib/postgres/query-patterns/table-definition.ts';
 import type { Transaction } from './lib/postgres/transaction.ts';
-import type { RedisAddress } from './lib/redis/connect-redis.ts';
 import type { Kv } from './lib/kv/kv.ts';
 import { RedisConnection } from './lib/redis/redis-connection.ts';
-import { RateLimits } from './lib/resilience/rate-limits.ts';
-import { RemoteServices } from './lib/resilience/remote-services.ts';
+import { createRemoteServices } from './lib/resilience/create-remote-services.ts';
+import type { RemoteServices } from './lib/resilience/remote-services.ts';
 import { Meter } from './lib/telemetry/meter.ts';
 import { Subscription } from './lib/postgres/subscription.ts';
 import { publishContracts, type JobRegistry } from './queues/job-registry.ts';
@@ -71,7 +67,7 @@ import { createShowJob } from './queues/payloads/show-job.ts';
 import type { DeadLetters, Enqueuer, JobStore, QueueAdmin, ScheduleStore } from './queues/ports.ts';
 
 /** What a process of Treadle works with; built once by `createPlatform`, passed down as an argument. */
-export interface Platform extends Searching {
+export interface Platform extends Searching, Events {
   readonly config: Config;
   readonly log: Log;
   readonly postgres: Postgres;
@@ -107,10 +103,6 @@ export interface Platform extends Searching {
   readonly nodeVectors: NodeVectors;
   readonly vectors: VectorDatabase;
   readonly sagas: SagaService;
-  readonly events: EventBus;
-  readonly eventConsumers: EventConsumers;
-  /** The order of events, for those who keep a position in it. */
-  readonly eventLog: EventLog;
   /** The loops of this process, for /health/live. */
   readonly loops: LoopWatch;
   /** The metrics of this process, for /metrics. */
@@ -136,15 +128,13 @@ export interface PlatformParts {
   readonly loops?: LoopWatch;
 }
 
-interface DomainParts {
-  readonly postgres: Postgres;
+interface DomainParts extends EventParts {
   readonly config: Config;
   readonly remote: RemoteServices;
-  readonly meter: Meter;
-  readonly log: Log;
 }
 
-const createDomain = async ({ postgres, config, remote, meter, log }: DomainParts) => {
+const createDomain = async ({ config, remote, ...parts }: DomainParts) => {
+  const { postgres, meter, log } = parts;
   const embeddings = new EmbeddingService(postgres, createEmbedder(config, remote), log);
   const searching = await createSearch({ config, postgres, remote, embeddings, log, importModule });
   const searchAnalytics = new SearchAnalyticsService({
@@ -153,6 +143,7 @@ const createDomain = async ({ postgres, config, remote, meter, log }: DomainPart
     log,
   });
   const vectors = new VectorDatabase(postgres, log);
+  const { closeEvents, ...events } = createEventBus(parts);
   return {
     workspaces: new WorkspaceService({ postgres, log }),
     users: new UserService({ postgres, log }),
@@ -168,8 +159,10 @@ const createDomain = async ({ postgres, config, remote, meter, log }: DomainPart
     vectors,
     embeddings,
     ...searching,
+    ...events,
     searchAnalytics,
     closeDomain: async () => {
+      await closeEvents();
       await searchAnalytics.close();
       await embeddings.close();
       await searching.elasticsearch?.close();
@@ -265,15 +258,6 @@ const createKv = (postgres: Postgres, { redis, kvBackend }: Config, log: Log): K
       }
     : { backend: 'postgres', postgres };
 
-const createRemoteServices = (postgres: Postgres, { redis }: Config, meter: Meter, log: Log): RemoteServices => {
-  const { url, cacheUrl, tls } = redis;
-  const address: RedisAddress | undefined =
-    cacheUrl === undefined
-      ? undefined
-      : { variable: cacheUrl === url ? 'REDIS_URL' : 'REDIS_CACHE_URL', url: cacheUrl, tls };
-  return new RemoteServices({ meter, log, limits: new RateLimits({ redis: address, postgres, log }) });
-};
-
 const keepRefusedWith =
   (enqueuer: Enqueuer): Platform['keepRefused'] =>
   async (index, keys) => {
@@ -311,11 +295,10 @@ export const createPlatform = async (
   const jobs = createJobs({ postgres, registry, transports, announcements, log });
   const meter = createMeter(postgres, jobs.queues, log);
   const jobMetrics = new JobMetrics(meter, registry);
-  const remote = createRemoteServices(postgres, config, meter, log);
+  const remote = createRemoteServices(postgres, config.redis, { meter, log });
   const kv = createKv(postgres, config, log);
-  const { closeDomain, ...domain } = await createDomain({ postgres, config, remote, meter, log });
+  const { closeDomain, ...domain } = await createDomain({ postgres, subscription, config, remote, loops, meter, log });
   const enqueuer = observeEnqueuer(jobs.enqueuer, jobMetrics);
-  const { closeEvents, ...events } = createEventBus({ postgres, subscription, meter, loops, log });
   return {
     config,
     log,
@@ -331,14 +314,12 @@ export const createPlatform = async (
     ...domain,
     keepRefused: keepRefusedWith(enqueuer),
     sagas: createSagas(postgres, enqueuer, parts, app),
-    ...events,
     loops,
     meter,
     jobMetrics,
     reconciler: () => openReconciler({ postgres, transports, jobs: jobs.jobs, log }),
     close: async () => {
       domain.databaseHealth.stopContinuousCheck();
-      await closeEvents();
       await closeDomain();
       await remote.close();
       if (kv.backend === 'redis') await kv.redis.close();

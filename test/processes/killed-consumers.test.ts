@@ -12,7 +12,7 @@ const start = async (): Promise<RunningProcess> => {
   expect(await running.line()).toBe('ready');
   return running;
 };
-const until = (look: () => unknown, timeout = 30_000) => expect.poll(look, { timeout, interval: 20 });
+const patience = { timeout: 30_000, interval: 20 };
 const handledBy = async (pid: number | undefined): Promise<number> => {
   const rows = await database.query<{ events: number }>(
     'SELECT count(*)::integer AS events FROM handled WHERE pid = $1',
@@ -52,19 +52,19 @@ test('a consumer whose process is killed or stands still is taken over, and no e
     if (!found) throw new Error(`nobody has the consumer (${pid})`);
     return found;
   };
-  await until(holder).not.toBe(0);
+  await expect.poll(holder, patience).not.toBe(0);
   const first = byPid(await holder());
-  await until(() => handledBy(first.child.pid)).toBeGreaterThan(50);
+  await expect.poll(() => handledBy(first.child.pid), patience).toBeGreaterThan(50);
   await first.end('SIGKILL');
 
-  await until(async () => [0, first.child.pid].includes(await holder())).toBe(false);
+  await expect.poll(async () => [0, first.child.pid].includes(await holder()), patience).toBe(false);
   const second = byPid(await holder());
   await batch(300);
-  await until(() => handledBy(second.child.pid)).toBeGreaterThan(50);
+  await expect.poll(() => handledBy(second.child.pid), patience).toBeGreaterThan(50);
   second.child.kill('SIGSTOP');
-  await until(async () => [0, first.child.pid, second.child.pid].includes(await holder())).toBe(false);
+  await expect.poll(async () => [0, first.child.pid, second.child.pid].includes(await holder()), patience).toBe(false);
   const third = byPid(await holder());
-  await until(() => handledBy(third.child.pid)).toBeGreaterThan(20);
+  await expect.poll(() => handledBy(third.child.pid), patience).toBeGreaterThan(20);
   second.child.kill('SIGCONT');
 
   const rows = await database.query<{ id: string }>('SELECT id FROM treadle.events ORDER BY xid, seq');
@@ -73,16 +73,16 @@ test('a consumer whose process is killed or stands still is taken over, and no e
     const all = await database.query<{ event_id: string }>('SELECT event_id FROM handled ORDER BY seq');
     return all.map(({ event_id: id }) => id);
   };
-  await until(async () => new Set(await handled()).size).toBe(600);
+  await expect.poll(async () => new Set(await handled()).size, patience).toBe(600);
   expect([...new Set(await handled())]).toEqual(published);
   // Who stood still has given up: what it goes on with has no effect on the position.
-  await until(holder).toBe(third.child.pid);
+  await expect.poll(holder, patience).toBe(third.child.pid);
   await batch(1);
-  await until(async () => new Set(await handled()).size).toBe(601);
+  await expect.poll(async () => new Set(await handled()).size, patience).toBe(601);
   const [last] = await database.query<{ pid: number }>('SELECT pid FROM handled ORDER BY seq DESC LIMIT 1');
   expect(last?.pid).toBe(third.child.pid);
   expect(await third.end('SIGTERM')).toBe(0);
   // Handed over at once.
-  await until(holder, 900).toBe(second.child.pid);
+  await expect.poll(holder, { timeout: 900, interval: 20 }).toBe(second.child.pid);
   expect(await second.end('SIGTERM')).toBe(0);
 });

@@ -8,9 +8,7 @@ import { pageOf, pageQuery, wholeList, wholeListOf } from '../schemas/page.ts';
 const tags = ['events'];
 const params = z.object({ name: consumerName.describe('The name of a consumer') });
 
-/** Durable consumers: where they stand, and what they failed with. */
-export const addEventConsumerRoutes = (app: Api, { platform }: RouteParts): void => {
-  const { eventConsumers } = platform;
+const addConsumers = (app: Api, { platform: { eventConsumers } }: RouteParts): void => {
   app.route({
     method: 'GET',
     url: '/v1/events/consumers',
@@ -41,6 +39,9 @@ export const addEventConsumerRoutes = (app: Api, { platform }: RouteParts): void
       return reply.code(204).send(null);
     },
   });
+};
+
+const addDeadLetters = (app: Api, { platform: { eventConsumers } }: RouteParts): void => {
   app.route({
     method: 'GET',
     url: '/v1/events/consumers/:name/dead-letters',
@@ -70,4 +71,10 @@ export const addEventConsumerRoutes = (app: Api, { platform }: RouteParts): void
       return reply.code(202).send({ redriven });
     },
   });
+};
+
+/** Durable consumers: where they stand, and what they failed with. */
+export const addEventConsumerRoutes = (app: Api, parts: RouteParts): void => {
+  addConsumers(app, parts);
+  addDeadLetters(app, parts);
 };

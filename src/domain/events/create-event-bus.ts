@@ -21,11 +21,17 @@ export interface EventParts {
 export interface Events {
   readonly events: EventBus;
   readonly eventConsumers: EventConsumers;
+  /** The order of events, for those who keep a position in it. */
   readonly eventLog: EventLog;
-  readonly closeEvents: () => Promise<void>;
 }
 
-export const createEventBus = ({ postgres, subscription, meter, loops, log }: EventParts): Events => {
+export const createEventBus = ({
+  postgres,
+  subscription,
+  meter,
+  loops,
+  log,
+}: EventParts): Events & { readonly closeEvents: () => Promise<void> } => {
   const record = new EventRecord(postgres);
   const eventLog = new EventLog({ record, subscription, log, loops });
   const announcer = new EventAnnouncer(postgres);

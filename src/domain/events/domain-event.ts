@@ -146,6 +146,7 @@ export class DomainEvent implements EventFields {
   }
 
   toJSON(): EventJson {
-    return { ...this, occurredOn: this.occurredOn.toISOString() };
+    const { id, type, occurredOn, aggregateId, version, data, workspaceId, actor } = this;
+    return { id, type, occurredOn: occurredOn.toISOString(), aggregateId, version, data, workspaceId, actor };
   }
 }

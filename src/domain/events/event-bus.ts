@@ -198,8 +198,8 @@ export class EventBus {
    * The latest events, of one type if it is given, the latest first; 100 by default, at most 1,000.
    * @throws AppError VALIDATION_ERROR naming what does not fit.
    */
-  getEventHistory(eventType?: string, limit?: number): Promise<readonly DomainEvent[]> {
-    return this.#cache.query({ eventType, limit });
+  getEventHistory(type?: string, limit?: number): Promise<readonly DomainEvent[]> {
+    return this.#cache.query({ eventType: type, limit });
   }
 
   /** Of all that is recorded, the latest first, 20 a page. @throws AppError VALIDATION_ERROR. */

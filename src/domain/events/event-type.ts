@@ -11,7 +11,7 @@ export const eventType = z
   .regex(typeForm, 'must be lower case words joined by dots, such as order.paid');
 
 /** A type, or several: `*` stands for any characters, dots too. */
-export const eventPattern = z
+const eventPattern = z
   .string({ error: 'must be text' })
   .max(maxLength, `must have at most ${maxLength} characters`)
   .regex(patternForm, 'must be a type such as order.paid, or a pattern such as order.*');

@@ -1,16 +1,16 @@
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { setTimeout as delay } from 'node:timers/promises';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import pg from 'pg';
+import { Pool } from 'pg';
 import { uuidV7 } from '../../../src/lib/ids/uuid-v7.ts';
 import { useDatabase } from '../../services/database.ts';
 import { newName, noting, useEvents, type TestRunner } from './use-events.ts';
 
 const database = useDatabase();
 const on = useEvents(database);
-let pool: pg.Pool;
+let pool: Pool;
 beforeAll(() => {
-  pool = new pg.Pool({ connectionString: database.url, max: 8 });
+  pool = new Pool({ connectionString: database.url, max: 8 });
 });
 afterAll(() => pool.end());
 
@@ -96,6 +96,7 @@ const run = async (name: string, plan: readonly Writer[], kills: readonly number
 };
 
 test('every committed event is delivered at least once, none that was rolled back, in the order of transactions, whoever dies', async () => {
+  expect.hasAssertions();
   await fc.assert(
     fc.asyncProperty(writers, fc.array(fc.integer({ min: 10, max: 150 }), { maxLength: 3 }), (plan, kills) =>
       run(newName(), plan, kills),

@@ -9,11 +9,14 @@ const database = useDatabase();
 const on = useEvents(database);
 const publish = (name: string, count = 1, fields: Partial<NewEvent> = {}) =>
   on.platform.events.publishBatch(Array.from({ length: count }, () => newEvent(name, fields)));
-const until = (look: () => unknown) => expect.poll(look, { timeout: 30_000, interval: 10 });
+const patience = { timeout: 30_000, interval: 10 };
 const status = (name: string) => on.platform.eventConsumers.get(name);
 /** Once it has its position: what is published from then on is for it. */
-const begun = (name: string) =>
-  until(async () => (await on.platform.eventConsumers.list()).map((one) => one.name)).toContain(name);
+const begun = async (name: string): Promise<void> => {
+  await expect
+    .poll(async () => (await on.platform.eventConsumers.list()).map((one) => one.name), patience)
+    .toContain(name);
+};
 const letters = async (name: string) => (await on.platform.eventConsumers.deadLetters(name)).items;
 
 describe('a durable consumer', () => {
@@ -24,13 +27,13 @@ describe('a durable consumer', () => {
     await begun(name);
     const first = await publish(name, 250);
     await publish(newName(), 3);
-    await until(() => seen.length).toBe(250);
+    await expect.poll(() => seen.length, patience).toBe(250);
     await runner.close();
     const second = await publish(name, 3);
     on.run(consumer);
-    await until(() => seen.length).toBe(253);
+    await expect.poll(() => seen.length, patience).toBe(253);
     expect(seen).toEqual(idsOf([...first, ...second]));
-    await until(async () => (await status(name)).lag).toBe(0);
+    await expect.poll(async () => (await status(name)).lag, patience).toBe(0);
     expect(await status(name)).toMatchObject({
       types: [`${name}.*`],
       holder: on.platform.processId,
@@ -50,8 +53,8 @@ describe('a durable consumer', () => {
     on.run(early.consumer);
     await begun(`${name}.late`);
     const after = await publish(name);
-    await until(() => late.seen).toEqual(idsOf(after));
-    await until(() => early.seen).toEqual(idsOf([...before, ...after]));
+    await expect.poll(() => late.seen, patience).toEqual(idsOf(after));
+    await expect.poll(() => early.seen, patience).toEqual(idsOf([...before, ...after]));
   });
 
   test('is run by one process at a time, and by another when that one dies', async () => {
@@ -60,11 +63,11 @@ describe('a durable consumer', () => {
     const runners = [on.run(consumer), on.run(consumer), on.run(consumer)];
     await begun(name);
     const published = [...(await publish(name, 20))];
-    await until(() => seen.length).toBe(20);
+    await expect.poll(() => seen.length, patience).toBe(20);
     for (const runner of runners.slice(0, 2)) {
       await runner.kill();
       published.push(...(await publish(name, 20)));
-      await until(() => new Set(seen).size).toBe(published.length);
+      await expect.poll(() => new Set(seen).size, patience).toBe(published.length);
     }
     expect([...new Set(seen)]).toEqual(idsOf(published));
   });
@@ -88,7 +91,7 @@ describe('a durable consumer', () => {
       Array.from({ length: 100 }, (_, place) => newEvent(name, place === 50 ? { aggregateId: 'poison' } : {})),
     );
     on.run(consumer);
-    await until(() => calls.reduce((sum, events) => sum + events, 0)).toBe(99);
+    await expect.poll(() => calls.reduce((sum, events) => sum + events, 0), patience).toBe(99);
     // The second batch, but for the poison, one by one.
     expect(calls).toEqual([40, ...Array.from({ length: 39 }, () => 1), 20]);
     expect(await letters(name)).toMatchObject([{ attempts: 2, event: { aggregateId: 'poison' } }]);
@@ -115,8 +118,8 @@ describe('a durable consumer', () => {
     await runner.close();
     on.run(consumer);
     // The interruption cost no attempt.
-    await until(() => attempts).toEqual([1, 1]);
-    await until(async () => (await status(name)).lag).toBe(0);
+    await expect.poll(() => attempts, patience).toEqual([1, 1]);
+    await expect.poll(async () => (await status(name)).lag, patience).toBe(0);
     expect(await letters(name)).toEqual([]);
   });
 });
@@ -135,7 +138,7 @@ describe('an event that its handler fails with', () => {
       [0, 1, 2].map((place) => newEvent(name, { data: { place } })),
     );
     on.run(consumer);
-    await until(() => seen.length).toBe(3);
+    await expect.poll(() => seen.length, patience).toBe(3);
     expect(seen).toEqual(idsOf(published));
     expect(await letters(name)).toEqual([]);
   });
@@ -149,10 +152,10 @@ describe('an event that its handler fails with', () => {
     });
     await publish(name);
     const runner = on.run(consumer);
-    await until(async () => (await status(name)).attempts).toBe(1);
+    await expect.poll(async () => (await status(name)).attempts, patience).toBe(1);
     await runner.close();
     on.run(consumer);
-    await until(async () => (await status(name)).holder).not.toBeNull();
+    await expect.poll(async () => (await status(name)).holder, patience).not.toBeNull();
     expect(await status(name)).toMatchObject({
       attempts: 1,
       error: { code: 'Error', message: 'not \u2400 yet' },
@@ -176,7 +179,7 @@ describe('an event that its handler fails with', () => {
       ['a', 'poison', 'b'].map((aggregateId) => newEvent(name, { aggregateId })),
     );
     on.run(consumer);
-    await until(() => seen).toEqual(idsOf([before, after].filter((event) => event !== undefined)));
+    await expect.poll(() => seen, patience).toEqual(idsOf([before, after].filter((event) => event !== undefined)));
     const letter = {
       event: poison?.toJSON(),
       attempts: 3,
@@ -187,11 +190,11 @@ describe('an event that its handler fails with', () => {
     expect(await on.platform.meter.expose()).toContain(`treadle_event_consumer_dead_letters{consumer="${name}"} 1`);
 
     expect(await on.platform.eventConsumers.redrive(name)).toBe(1);
-    await until(async () => (await letters(name))[0]?.attempts).toBe(4);
+    await expect.poll(async () => (await letters(name))[0]?.attempts, patience).toBe(4);
     broken = false;
     expect(await on.platform.eventConsumers.redrive(name, [after?.id ?? ''])).toBe(0);
     expect(await on.platform.eventConsumers.redrive(name, [poison?.id ?? ''])).toBe(1);
-    await until(() => letters(name)).toEqual([]);
+    await expect.poll(() => letters(name), patience).toEqual([]);
     expect(seen.at(-1)).toBe(poison?.id);
   });
 
@@ -203,7 +206,7 @@ describe('an event that its handler fails with', () => {
     });
     await publish(name);
     on.run(consumer);
-    await until(() => letters(name)).toMatchObject([{ attempts: 1, error: { code: 'NOT_FOUND' } }]);
+    await expect.poll(() => letters(name), patience).toMatchObject([{ attempts: 1, error: { code: 'NOT_FOUND' } }]);
   });
 
   test('in time is one too, although its handler never ends', async () => {
@@ -216,7 +219,7 @@ describe('an event that its handler fails with', () => {
     });
     await on.platform.events.publishBatch([newEvent(name, { aggregateId: 'slow' }), newEvent(name)]);
     on.run(consumer);
-    await until(() => seen.length).toBe(1);
+    await expect.poll(() => seen.length, patience).toBe(1);
     expect(await letters(name)).toMatchObject([{ error: { code: 'TIMEOUT' } }]);
   });
 
@@ -237,11 +240,11 @@ describe('an event that its handler fails with', () => {
       });
       const running = on.run(consumer);
       // Each after the one before was lost.
-      await until(() => seen.filter((id) => id === 'killer').length).toBe(Math.min(process, 6));
+      await expect.poll(() => seen.filter((id) => id === 'killer').length, patience).toBe(Math.min(process, 6));
     }
-    await until(() => seen.at(-1)).toBe('b');
+    await expect.poll(() => seen.at(-1), patience).toBe('b');
     expect(await letters(name)).toMatchObject([{ event: { aggregateId: 'killer' }, error: { code: 'PROCESS_LOST' } }]);
-    await until(async () => (await status(name)).lag).toBe(0);
+    await expect.poll(async () => (await status(name)).lag, patience).toBe(0);
   });
 });
 
@@ -249,9 +252,9 @@ describe('consumers', () => {
   test('are forgotten once nobody runs them', async () => {
     const name = newName();
     const runner = on.run(noting(name).consumer);
-    await until(
-      async () => (await on.platform.eventConsumers.list()).find((one) => one.name === name)?.holder,
-    ).toBeTruthy();
+    await expect
+      .poll(async () => (await on.platform.eventConsumers.list()).find((one) => one.name === name)?.holder, patience)
+      .toBeTruthy();
     const { eventConsumers } = on.platform;
     await expect(eventConsumers.forget(name)).rejects.toMatchObject({ code: 'DATA_CONSISTENCY_ERROR' });
     await runner.close();
@@ -286,7 +289,7 @@ describe('after a dump was restored into another cluster', () => {
     const runner = on.run(consumer);
     await begun(name);
     await publish(name, 2);
-    await until(() => seen.length).toBe(2);
+    await expect.poll(() => seen.length, patience).toBe(2);
     await runner.close();
     const waiting = await publish(name, 2);
     await database.query(
@@ -303,7 +306,7 @@ describe('after a dump was restored into another cluster', () => {
     const [rebased] = await database.query<{ events: number }>('SELECT treadle.rebase_events()::integer AS events');
     expect(rebased?.events).toBeGreaterThan(4);
     on.run(consumer);
-    await until(() => seen.slice(2)).toEqual(idsOf([...waiting, ...newer]));
+    await expect.poll(() => seen.slice(2), patience).toEqual(idsOf([...waiting, ...newer]));
     expect(await database.query('SELECT treadle.events_are_ahead() AS ahead')).toEqual([{ ahead: false }]);
   });
 });

@@ -97,7 +97,8 @@ describeWithRedis('the storage of events in Redis', () => {
     await connected(open({ keyPrefix: 'broken' }), async (storage) => {
       const [text, torn, other, sound] = [eventOf(), eventOf(), eventOf(), eventOf()];
       await storage.saveBatch([text, torn, other, sound]);
-      const keyOf = (event: DomainEvent): string => `{treadle:broken:event:${event.id}}`;
+      const keys = await redis.client.keys('{treadle:broken:event:*');
+      const keyOf = ({ id }: DomainEvent): string => keys.find((key) => key.endsWith(`:${id}`)) ?? '';
       await redis.client.set(keyOf(text), 'foreign', 'EX', 100);
       await redis.client.hset(keyOf(torn), 'data', '{"id":');
       await redis.client.hset(keyOf(other), 'data', JSON.stringify(sound));
@@ -114,7 +115,7 @@ describeWithRedis('the storage of events in Redis', () => {
       const event = eventOf();
       await storage.save(event);
       expect(await storage.load(event.id)).toEqual(event);
-      expect(await redis.client.keys('{treadle:bare:*')).toEqual([`{treadle:bare:event:${event.id}}`]);
+      expect(await redis.client.keys('{treadle:bare:*')).toEqual([expect.stringContaining(event.id)]);
       await expect(storage.query({})).rejects.toMatchObject({ code: 'VALIDATION_ERROR' });
       await expect(storage.getStats()).rejects.toMatchObject({ code: 'VALIDATION_ERROR' });
       expect(await storage.delete(event.id)).toBe(true);

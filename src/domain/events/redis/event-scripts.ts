@@ -1,17 +1,25 @@
 import { redisScript } from '../../../lib/redis/redis-script.ts';
 
 /**
- * Keeps one event. Whatever is at its key and is not this event, such as a string of somebody else's, is replaced.
+ * Keeps events. Whatever is at the key of one and is no hash, such as a text of somebody else's, is replaced; an event that is
+ * there stays as it is, and its time begins anew.
  *
- * KEYS[1]  the hash of the event
- * ARGV     its id, its time to live in ms, then fields and values
+ * KEYS     the hashes of the events
+ * ARGV     the time to live in ms, then of each event: data, type, occurredOn, aggregateId, version
  */
-export const saveEvent = redisScript(`
-if redis.call('TYPE', KEYS[1]).ok ~= 'hash' or redis.call('HGET', KEYS[1], 'id') ~= ARGV[1] then
-  redis.call('DEL', KEYS[1])
-  redis.call('HSET', KEYS[1], 'id', ARGV[1], unpack(ARGV, 3))
+export const saveEvents = redisScript(`
+for i = 1, #KEYS do
+  local key = KEYS[i]
+  local at = 5 * i - 3
+  if redis.call('EXISTS', key) == 1 and redis.pcall('HEXISTS', key, 'data') ~= 1 then
+    redis.call('DEL', key)
+  end
+  if redis.call('EXISTS', key) == 0 then
+    redis.call('HSET', key, 'data', ARGV[at], 'type', ARGV[at + 1], 'occurredOn', ARGV[at + 2], 'aggregateId', ARGV[at + 3],
+      'version', ARGV[at + 4])
+  end
+  redis.call('PEXPIRE', key, ARGV[1])
 end
-redis.call('PEXPIRE', KEYS[1], ARGV[2])
 `);
 
 /**
@@ -30,10 +38,13 @@ if #gone > 0 then
   redis.call('ZREM', KEYS[1], unpack(gone))
   redis.call('ZREM', KEYS[2], unpack(gone))
 end
+local ends = {}
 for i = 2, #ARGV, 2 do
-  redis.call('ZADD', KEYS[1], ARGV[i], ARGV[i + 1])
-  redis.call('ZADD', KEYS[2], now + ARGV[1], ARGV[i + 1])
+  ends[i - 1] = now + ARGV[1]
+  ends[i] = ARGV[i + 1]
 end
+redis.call('ZADD', KEYS[1], unpack(ARGV, 2))
+redis.call('ZADD', KEYS[2], unpack(ends))
 redis.call('PEXPIRE', KEYS[1], ARGV[1])
 redis.call('PEXPIRE', KEYS[2], ARGV[1])
 `);

@@ -17,7 +17,7 @@ import {
   type ParsedCriteria,
 } from '../event-storage.ts';
 import { EventIndex, type IndexEntry } from './event-index.ts';
-import { saveEvent } from './event-scripts.ts';
+import { saveEvents } from './event-scripts.ts';
 
 export interface RedisEventStorageOptions {
   /** A URL as REDIS_URL takes it: one server, a Cluster, sentinels; or a connection of the caller's, which it closes. */
@@ -36,6 +36,10 @@ const dayMs = 86_400_000;
 const noTls = { ca: undefined, cert: undefined, key: undefined };
 /** Of one step of a query, and of days and types that are gone through. */
 const stepSize = { events: 200, names: 500 };
+/** Enough to spread over the nodes of a Cluster. */
+const parts = 64;
+/** Of one script call, so that none is long. */
+const mostAtOnce = 200;
 
 const optionsShape = z.object({
   keyPrefix: z.string().regex(/^[\w:.-]{1,100}$/, 'must have 1 to 100 letters, digits, and : . _ -'),
@@ -55,11 +59,14 @@ const eventFrom = (data: string): DomainEvent | undefined => {
   }
 };
 
-const pushTo = <K>(groups: Map<K, IndexEntry[]>, key: K, entry: IndexEntry): void => {
+const pushTo = <K, V>(groups: Map<K, V[]>, key: K, value: V): void => {
   const known = groups.get(key);
-  if (known) known.push(entry);
-  else groups.set(key, [entry]);
+  if (known) known.push(value);
+  else groups.set(key, [value]);
 };
+
+/** Events of one part share a hash tag, so that a batch takes no more commands than there are parts. */
+const partOf = (id: string): string => (Number.parseInt(id.slice(-2), 16) % parts).toString(16);
 
 /**
  * Events in Redis for as long as their time: each a hash, with sorted indexes by type, aggregate and day that lose what is over.
@@ -114,14 +121,9 @@ export class RedisEventStorage implements EventStorage {
   saveBatch(events: readonly DomainEvent[]): Promise<void> {
     return this.#ask(async (client) => {
       if (this.#indexed) await this.#index(client, events);
-      await Promise.all(
-        events.map((event) => {
-          const { id, type, occurredOn, aggregateId, version } = event;
-          const fields = { data: JSON.stringify(event), type, occurredOn: occurredOn.toISOString(), aggregateId };
-          const args = [...Object.entries(fields).flat(), 'version', version ?? ''];
-          return runScript(client, saveEvent, [this.#keyOf(id)], [id, this.#ttlMs, ...args]);
-        }),
-      );
+      const byPart = new Map<string, DomainEvent[]>();
+      for (const event of events) pushTo(byPart, partOf(event.id), event);
+      await Promise.all(Array.from(byPart.values(), (part) => this.#save(client, part)));
     });
   }
 
@@ -200,7 +202,19 @@ export class RedisEventStorage implements EventStorage {
   }
 
   #keyOf(id: string): string {
-    return `{${this.#prefix}:event:${id}}`;
+    return `{${this.#prefix}:event:${partOf(id)}}:${id}`;
+  }
+
+  async #save(client: RedisClient, events: readonly DomainEvent[]): Promise<void> {
+    for (let from = 0; from < events.length; from += mostAtOnce) {
+      const some = events.slice(from, from + mostAtOnce);
+      const args = some.flatMap((event) => {
+        const { type, occurredOn, aggregateId, version } = event;
+        return [JSON.stringify(event), type, occurredOn.toISOString(), aggregateId, version ?? ''];
+      });
+      const keys = some.map(({ id }) => this.#keyOf(id));
+      await runScript(client, saveEvents, keys, [this.#ttlMs, ...args]);
+    }
   }
 
   #types(client: RedisClient, type: string): EventIndex {
