@@ -57,7 +57,6 @@ CREATE TABLE treadle.event_dead_letters (
 );
 CREATE INDEX event_dead_letters_latest ON treadle.event_dead_letters (consumer, failed_at, event_id);
 CREATE INDEX event_dead_letters_redrive ON treadle.event_dead_letters (consumer, failed_at) WHERE redrive;
-CREATE INDEX event_dead_letters_failed ON treadle.event_dead_letters (failed_at);
 
 -- Whether the server has still to come to transactions that events or positions name: they came from another cluster, with a
 -- dump. Nobody would be told of these events before it has.

@@ -189,7 +189,6 @@ const uses: readonly (readonly [index: string, what: string, call: () => Promise
   ['sagas_state', 'sagas in a state', () => sagas().list({ state: 'failed' })],
   ['sagas_finished', 'sagas past their retention', pruned],
   ['events_order', 'events past their retention', pruned],
-  ['event_dead_letters_failed', 'dead letters of consumers past their retention', pruned],
   ['events_latest', 'a page of events', () => events().list()],
   ['events_type', 'a page of events of a type', () => events().list({ type: 'test.rare' })],
   ['events_workspace', 'a page of events of a workspace', () => events().list({ workspaceId: ws })],
