@@ -9,6 +9,9 @@ export interface Position {
   readonly seq: bigint;
 }
 
+/** Before all events. */
+export const beginning: Position = { xid: 0n, seq: 0n };
+
 /** Where whoever begins now begins: what is committed from now on lies behind `position`, and so does what `knows` is true for. */
 export interface Start {
   readonly position: Position;

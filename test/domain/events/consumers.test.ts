@@ -1,6 +1,8 @@
 import { describe, expect, test } from 'vitest';
+import { ConsumerPositions } from '../../../src/domain/events/consumers/consumer-positions.ts';
 import { defineConsumer, type ConsumerOptions } from '../../../src/domain/events/consumers/define-consumer.ts';
 import type { NewEvent } from '../../../src/domain/events/domain-event.ts';
+import { beginning } from '../../../src/domain/events/position.ts';
 import { AppError } from '../../../src/lib/errors/app-error.ts';
 import { useDatabase } from '../../services/database.ts';
 import { idsOf, newEvent, newName, noting, useEvents } from './use-events.ts';
@@ -70,6 +72,32 @@ describe('a durable consumer', () => {
       await expect.poll(() => new Set(seen).size, patience).toBe(published.length);
     }
     expect([...new Set(seen)]).toEqual(idsOf(published));
+  });
+
+  test('takes nothing from a process that has lost it without knowing', async () => {
+    const name = newName();
+    const positions = new ConsumerPositions(database.postgres);
+    await positions.register(name, [`${name}.*`], 'start');
+    await publish(name);
+    const first = await positions.take(name, 'first', 1);
+    const { eventLog } = on.platform;
+    const read = async () => (await eventLog.read(beginning, { limit: 1, types: [`${name}.*`] })).events[0];
+    await expect.poll(read, patience).toBeDefined();
+    const recorded = await read();
+    const second = await positions.take(name, 'second', 60_000);
+    if (!first || !second || !recorded) throw new Error('nobody had it');
+    const { holder } = first;
+    const fault = { code: 'X', message: 'x' };
+    expect(await positions.take(name, 'third', 60_000)).toBeUndefined();
+    expect(await positions.advance(holder, recorded.position)).toBe(false);
+    expect(await positions.idle(holder, recorded.position)).toBe(false);
+    expect(await positions.renew(holder)).toBe(false);
+    expect(await positions.bury(holder, recorded, { attempts: 1, fault })).toBe(false);
+    expect(await positions.fail(holder, recorded.position, { attempts: 1, delayMs: 1, fault })).toBe(false);
+    await positions.release(holder);
+    expect(await status(name)).toMatchObject({ holder: 'second', lag: 1, deadLetters: 0, attempts: 0 });
+    expect(await positions.advance(second.holder, recorded.position)).toBe(true);
+    expect(await status(name)).toMatchObject({ lag: 0 });
   });
 
   test('has a handler of batches, which falls back to one by one', async () => {
