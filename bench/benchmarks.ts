@@ -22,6 +22,7 @@ const benchmarks: Readonly<Record<string, () => Promise<Bench>>> = {
   sync: async () => (await import('./sync.ts')).benchSync,
   presence: async () => (await import('./presence.ts')).benchPresence,
   locks: async () => (await import('./locks.ts')).benchLocks,
+  events: async () => (await import('./events.ts')).benchEvents,
   relevance: async () => (await import('./relevance.ts')).benchRelevance,
 };
 

@@ -36,6 +36,7 @@ import { withTenants } from './queues/enqueue/with-tenants.ts';
 import { importModule } from './queues/app-jobs/import-module.ts';
 import { RoleService } from './domain/users/role-service.ts';
 import { UserService } from './domain/users/service.ts';
+import { createEventBus, type EventParts, type Events } from './domain/events/create-event-bus.ts';
 import { DatabaseHealthCheck } from './domain/health/database-health-check.ts';
 import { LinkRepository } from './domain/nodes/link-repository.ts';
 import { NodeVectors } from './domain/nodes/node-vectors.ts';
@@ -49,9 +50,8 @@ import { Postgres } from './lib/postgres/postgres.ts';
 import { QueryPatterns } from './lib/postgres/query-patterns/query-patterns.ts';
 import type { Columns, TableDefinition } from './lib/postgres/query-patterns/table-definition.ts';
 import type { Transaction } from './lib/postgres/transaction.ts';
-import type { RedisAddress } from './lib/redis/connect-redis.ts';
-import { RateLimits } from './lib/resilience/rate-limits.ts';
-import { RemoteServices } from './lib/resilience/remote-services.ts';
+import { createRemoteServices } from './lib/resilience/create-remote-services.ts';
+import type { RemoteServices } from './lib/resilience/remote-services.ts';
 import { Meter } from './lib/telemetry/meter.ts';
 import { Subscription } from './lib/postgres/subscription.ts';
 import { publishContracts, type JobRegistry } from './queues/job-registry.ts';
@@ -66,7 +66,7 @@ import { createShowJob } from './queues/payloads/show-job.ts';
 import type { DeadLetters, Enqueuer, JobStore, QueueAdmin, ScheduleStore } from './queues/ports.ts';
 
 /** What a process of Treadle works with; built once by `createPlatform`, passed down as an argument. */
-export interface Platform extends Searching, KvServices {
+export interface Platform extends Searching, Events, KvServices {
   readonly config: Config;
   readonly log: Log;
   readonly postgres: Postgres;
@@ -127,15 +127,13 @@ export interface PlatformParts {
   readonly loops?: LoopWatch;
 }
 
-interface DomainParts {
-  readonly postgres: Postgres;
+interface DomainParts extends EventParts {
   readonly config: Config;
   readonly remote: RemoteServices;
-  readonly meter: Meter;
-  readonly log: Log;
 }
 
-const createDomain = async ({ postgres, config, remote, meter, log }: DomainParts) => {
+const createDomain = async ({ config, remote, ...parts }: DomainParts) => {
+  const { postgres, meter, log } = parts;
   const embeddings = new EmbeddingService(postgres, createEmbedder(config, remote), log);
   const searching = await createSearch({ config, postgres, remote, embeddings, log, importModule });
   const searchAnalytics = new SearchAnalyticsService({
@@ -144,6 +142,7 @@ const createDomain = async ({ postgres, config, remote, meter, log }: DomainPart
     log,
   });
   const vectors = new VectorDatabase(postgres, log);
+  const { closeEvents, ...events } = createEventBus(parts);
   return {
     workspaces: new WorkspaceService({ postgres, log }),
     users: new UserService({ postgres, log }),
@@ -159,8 +158,10 @@ const createDomain = async ({ postgres, config, remote, meter, log }: DomainPart
     vectors,
     embeddings,
     ...searching,
+    ...events,
     searchAnalytics,
     closeDomain: async () => {
+      await closeEvents();
       await searchAnalytics.close();
       await embeddings.close();
       await searching.elasticsearch?.close();
@@ -246,15 +247,6 @@ const createMeter = (postgres: Postgres, queues: QueueAdmin, log: Log): Meter =>
   return meter;
 };
 
-const createRemoteServices = (postgres: Postgres, { redis }: Config, meter: Meter, log: Log): RemoteServices => {
-  const { url, cacheUrl, tls } = redis;
-  const address: RedisAddress | undefined =
-    cacheUrl === undefined
-      ? undefined
-      : { variable: cacheUrl === url ? 'REDIS_URL' : 'REDIS_CACHE_URL', url: cacheUrl, tls };
-  return new RemoteServices({ meter, log, limits: new RateLimits({ redis: address, postgres, log }) });
-};
-
 const keepRefusedWith =
   (enqueuer: Enqueuer): Platform['keepRefused'] =>
   async (index, keys) => {
@@ -288,10 +280,10 @@ export const createPlatform = async (
   const jobs = createJobs({ postgres, registry, transports, announcements, log });
   const meter = createMeter(postgres, jobs.queues, log);
   const jobMetrics = new JobMetrics(meter, registry);
-  const remote = createRemoteServices(postgres, config, meter, log);
+  const remote = createRemoteServices(postgres, config.redis, { meter, log });
   const kv = createKv(postgres, config, log);
   const { closeKv, ...kept } = createKvServices(kv, subscription, log);
-  const { closeDomain, ...domain } = await createDomain({ postgres, config, remote, meter, log });
+  const { closeDomain, ...domain } = await createDomain({ postgres, subscription, config, remote, loops, meter, log });
   const enqueuer = observeEnqueuer(jobs.enqueuer, jobMetrics);
   return {
     config,

@@ -15,6 +15,7 @@ export const loadJobs = (config: Config): Promise<AppJobs> =>
     queues: builtInQueues,
     schedules: builtInSchedules,
     sagas: [],
+    consumers: [],
     dataMigrations: [],
   });
 

@@ -1,4 +1,10 @@
 // What `import … from 'treadle'` gives: everything that modules of contracts and handlers need.
+export {
+  defineConsumer,
+  type ConsumerContext,
+  type ConsumerOptions,
+  type EventConsumer,
+} from './domain/events/consumers/define-consumer.ts';
 export * from './domain/sagas/define-saga.ts';
 export * from './domain/search/define-index.ts';
 export * from './lib/errors/app-error.ts';

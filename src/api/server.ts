@@ -27,6 +27,8 @@ import { logRequests } from './request-log.ts';
 import { traceRequests } from './trace-requests.ts';
 import { addCollectionRoutes } from './routes/collections.ts';
 import { addDeadLetterRoutes } from './routes/dead-letters.ts';
+import { addEventConsumerRoutes } from './routes/event-consumers.ts';
+import { addEventRoutes } from './routes/events.ts';
 import { addFlowRoutes } from './routes/flows.ts';
 import { addHealthRoutes } from './routes/health.ts';
 import { addMetricsRoute } from './routes/metrics.ts';
@@ -145,6 +147,8 @@ const addRoutes = (app: Api, parts: RouteParts): void => {
   addDeadLetterRoutes(app, parts);
   addScheduleRoutes(app, parts);
   addSagaRoutes(app, parts);
+  addEventRoutes(app, parts);
+  addEventConsumerRoutes(app, parts);
   addWorkspaceRoutes(app, parts);
   addKnowledgeRoutes(app, parts);
   addTagRoutes(app, parts);

@@ -1,3 +1,4 @@
+import { isEventConsumer } from '../domain/events/consumers/define-consumer.ts';
 import { loadBuiltInHandlers } from '../jobs/built-in-jobs.ts';
 import { builtInSchedules } from '../jobs/built-in-schedules.ts';
 import type { Config, Role } from '../lib/config/load-config.ts';
@@ -22,7 +23,10 @@ export interface RunRolesOptions {
 const start: Readonly<Record<Role, (platform: Platform) => Promise<RunningRole & { readonly url?: string }>>> = {
   worker: async (platform) => {
     const [{ startWorker }, handlers] = await Promise.all([import('./worker.ts'), loadBuiltInHandlers()]);
-    return startWorker(platform, { handlers: [...handlers, ...platform.app.handlers] });
+    return startWorker(platform, {
+      handlers: [...handlers, ...platform.app.handlers],
+      consumers: platform.app.consumers.filter(isEventConsumer),
+    });
   },
   scheduler: async (platform) => {
     const { startScheduler } = await import('./scheduler.ts');

@@ -1,9 +1,11 @@
 import { setTimeout as delay } from 'node:timers/promises';
+import type { EventConsumer } from '../domain/events/consumers/define-consumer.ts';
 import type { Platform } from '../platform.ts';
 import type { QueueDefinition } from '../queues/define-queue.ts';
 import type { AnyHandler } from '../queues/handle.ts';
 import { LedgerWriter } from '../queues/ledger/ledger-writer.ts';
 import type { Consumer } from '../queues/transport.ts';
+import { startEventConsumers } from './event-consumers.ts';
 import { AttemptRunner } from './runtime/attempt-runner.ts';
 import { listenForCancels } from './runtime/listen-for-cancels.ts';
 import { openConsumer } from './runtime/open-consumer.ts';
@@ -11,6 +13,8 @@ import type { RunningRole } from './running-role.ts';
 
 export interface WorkerOptions {
   readonly handlers: readonly AnyHandler[];
+  /** Durable consumers of events; none by default. */
+  readonly consumers?: readonly EventConsumer[];
 }
 
 /** Of the grace period, what is kept for handing back what did not end, and for closing the rest of the process. */
@@ -23,7 +27,10 @@ export const queuesOf = ({ config, registry }: Platform): readonly QueueDefiniti
     .map((queue) => ({ ...queue, concurrency: config.concurrency ?? queue.concurrency }));
 
 /** Works on the configured queues until it is closed. */
-export const startWorker = async (platform: Platform, { handlers }: WorkerOptions): Promise<RunningRole> => {
+export const startWorker = async (
+  platform: Platform,
+  { handlers, consumers: ofEvents = [] }: WorkerOptions,
+): Promise<RunningRole> => {
   const { postgres, log } = platform;
   const ledger = new LedgerWriter(postgres, log, platform.jobMetrics);
   const isolated = await isolate(handlers);
@@ -48,6 +55,7 @@ export const startWorker = async (platform: Platform, { handlers }: WorkerOption
       }),
     );
   }
+  const eventConsumers = startEventConsumers(platform, ofEvents);
   log.info({
     event: 'worker.started',
     queues: queuesOf(platform).map(({ name, concurrency }) => ({ name, concurrency })),
@@ -55,7 +63,11 @@ export const startWorker = async (platform: Platform, { handlers }: WorkerOption
   return {
     close: async () => {
       await stopListening();
-      await handBack(runner, consumers, ledger, platform.config.shutdownGraceMs);
+      const { shutdownGraceMs } = platform.config;
+      await Promise.all([
+        handBack(runner, consumers, ledger, shutdownGraceMs),
+        eventConsumers.close(shutdownGraceMs - reserveOf(shutdownGraceMs)),
+      ]);
       await ledger.close();
       await isolated.close();
     },

@@ -117,6 +117,8 @@ describe('with keys', () => {
     ['jobs:read', 'GET', '/v1/queues'],
     ['schedules:read', 'GET', '/v1/schedules'],
     ['sagas:read', 'GET', '/v1/sagas'],
+    ['events:read', 'GET', '/v1/events'],
+    ['events:read', 'GET', '/v1/events/consumers'],
     ['workspaces:read', 'GET', '/v1/workspaces'],
     ['health:read', 'GET', '/health/db'],
     ['jobs:read', 'GET', '/board/api/queues'],

@@ -29,6 +29,7 @@ describe('keys bound to a workspace', () => {
     'GET /v1/dead-letters',
     'GET /v1/schedules',
     'GET /v1/sagas',
+    'GET /v1/events/consumers',
     'GET /health/db',
     'GET /board/api/queues',
     'GET /metrics',

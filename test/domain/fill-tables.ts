@@ -124,7 +124,7 @@ export const fillKnowledge = async ({ postgres, ws, large, model }: Filled): Pro
   );
 };
 
-export const fillNodes = async ({ postgres, ws }: Filled): Promise<void> => {
+export const fillNodes = async ({ postgres, ws, large }: Filled): Promise<void> => {
   const features = [
     ['function_models', 'model_id', 'function-model', 'name'],
     ['knowledge_base_sops', 'sop_id', 'knowledge-base', 'title'],
@@ -168,8 +168,25 @@ export const fillNodes = async ({ postgres, ws }: Filled): Promise<void> => {
   );
   await insert(
     postgres,
-    `INSERT INTO treadle.events (type, aggregate_id, occurred_on)
-     SELECT 'knowledge.updated', n::text, now() - (n < 100)::integer * interval '400 days' FROM generate_series(1, 20000) AS n`,
+    `INSERT INTO treadle.events (type, aggregate_id, workspace_id, occurred_on, recorded_at)
+     SELECT CASE WHEN n % 1000 = 0 THEN 'test.rare' ELSE 'knowledge.updated' END, n::text,
+       CASE WHEN n % 100 = 0 THEN $1::uuid ELSE $2::uuid END, now() - n * interval '1 second',
+       now() - (n < 100)::integer * interval '400 days'
+     FROM generate_series(1, 20000) AS n`,
+    [ws, large],
+  );
+  await insert(
+    postgres,
+    `INSERT INTO treadle.event_consumers (name, types, position_xid, position_seq)
+     VALUES ('filled', '{*}', pg_current_xact_id(), 9223372036854775807), ('other', '{*}', pg_current_xact_id(), 9223372036854775807)`,
+  );
+  await insert(
+    postgres,
+    `INSERT INTO treadle.event_dead_letters (consumer, event_id, event, attempts, error, failed_at, redrive)
+     SELECT CASE WHEN n % 20 = 0 THEN 'filled' ELSE 'other' END, id,
+       jsonb_build_object('id', id, 'type', 'test.rare', 'aggregateId', 'a', 'occurredOn', '2020-01-01T00:00:00Z'), 1, '{}',
+       now() - (n < 100)::integer * interval '400 days' - n * interval '1 second', n % 50 = 0
+     FROM (SELECT n, gen_random_uuid() AS id FROM generate_series(1, 20000) AS n) AS made`,
   );
   await insert(
     postgres,

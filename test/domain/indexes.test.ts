@@ -4,6 +4,10 @@ import { EmbeddingRepository } from '../../src/domain/embeddings/embedding-repos
 import { VectorDatabase } from '../../src/domain/embeddings/vector-database.ts';
 import { KnowledgeService } from '../../src/domain/knowledge/service.ts';
 import { TagService } from '../../src/domain/knowledge/tag-service.ts';
+import { ConsumerPositions } from '../../src/domain/events/consumers/consumer-positions.ts';
+import { EventConsumers } from '../../src/domain/events/consumers/event-consumers.ts';
+import { EventRecord } from '../../src/domain/events/postgres/event-record.ts';
+import type { EventFilter } from '../../src/domain/events/types.ts';
 import { EventStormRepository } from '../../src/domain/nodes/event-storm-repository.ts';
 import { KnowledgeBaseRepository } from '../../src/domain/nodes/knowledge-base-repository.ts';
 import { LinkRepository } from '../../src/domain/nodes/link-repository.ts';
@@ -112,6 +116,11 @@ const presence = (): PostgresPresenceStore =>
   new PostgresPresenceStore(unprepared(), { ttlMs: 1_800_000, mostConnections: 50 });
 const sessions = (): PostgresSessionStore =>
   new PostgresSessionStore(explained, { ttlMs: 86_400_000, maxAgeMs: 2_592_000_000, touchAfterMs: 60_000 });
+const events = () => {
+  const record = new EventRecord(explained);
+  return { list: (filter: EventFilter = {}) => record.list(filter, {}) };
+};
+const consumers = (): EventConsumers => new EventConsumers(explained);
 /** Plans of a statement and of what follows from it, which is taken back. */
 const removed = (text: string, values: unknown[]): Promise<unknown> =>
   explained
@@ -192,7 +201,17 @@ const uses: readonly (readonly [index: string, what: string, call: () => Promise
   ['sagas_name', 'sagas of a name', () => sagas().list({ name: 'none' })],
   ['sagas_state', 'sagas in a state', () => sagas().list({ state: 'failed' })],
   ['sagas_finished', 'sagas past their retention', pruned],
-  ['events_time', 'events past their retention', pruned],
+  ['events_order', 'events past their retention', pruned],
+  ['events_latest', 'a page of events', () => events().list()],
+  ['events_type', 'a page of events of a type', () => events().list({ type: 'test.rare' })],
+  ['events_workspace', 'a page of events of a workspace', () => events().list({ workspaceId: ws })],
+  ['events_aggregate', 'a page of events of an aggregate', () => events().list({ aggregateId: '77' })],
+  ['event_dead_letters_latest', 'a page of dead letters of a consumer', () => consumers().deadLetters('filled')],
+  [
+    'event_dead_letters_redrive',
+    'the next dead letter to handle once more',
+    () => new ConsumerPositions(explained).nextRedriven('filled'),
+  ],
   ['searches_time', 'searches past their retention', pruned],
   ['search_days_day', 'counts of searches past their time', pruned],
   ['search_queries_day', 'counts of queries past their time', pruned],
@@ -277,6 +296,9 @@ test('every index of the data layer is there for one of these calls', async () =
         'presence_users',
         'presence_connections',
         'presence_events',
+        'events',
+        'event_consumers',
+        'event_dead_letters',
       ].map((table) => `treadle.${table}`),
     ],
   );

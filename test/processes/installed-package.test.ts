@@ -7,6 +7,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { z } from 'zod';
 import { endsWithParent } from '../services/service.ts';
 import { useDatabase } from '../services/database.ts';
+import { readProjectFile } from '../project/read-project-file.ts';
 import { useInstalledProject } from './installed-project.ts';
 
 const database = useDatabase();
@@ -68,6 +69,21 @@ describe('the package, installed in a project', () => {
       };`;
     await fs.writeFile(path.join(project.folder, 'types.ts'), source);
     expect(await project.run(process.execPath, [tsc, '-p', '.'])).toMatchObject({ exitCode: 0, stdout: '' });
+  });
+
+  test("has a suite for an app's own storage of events, and the page shows one that passes", async () => {
+    const page = await readProjectFile('docs/events.md');
+    const source = /^\/\/ memory-storage\.test\.ts\n[^]*?(?=^```)/m.exec(page)?.[0] ?? '';
+    await fs.writeFile(path.join(project.folder, 'memory-storage.test.ts'), source);
+    const passed = await project.run(process.execPath, ['--test', '--test-reporter=tap', 'memory-storage.test.ts']);
+    expect(passed).toMatchObject({ exitCode: 0, stdout: expect.stringMatching(/^# pass 15$/m) });
+    const broken = source.replace('if (!this.#events.has(event.id)) ', '').replace('.sort(latestFirst)', '');
+    await fs.writeFile(path.join(project.folder, 'broken.test.ts'), broken);
+    const failed = await project.run(process.execPath, ['--test', '--test-reporter=tap', 'broken.test.ts']);
+    expect(failed.exitCode).toBe(1);
+    expect(failed.stdout).toMatch(/not ok \d+ - leaves an event as it is when its id is saved again/);
+    expect(failed.stdout).toMatch(/not ok \d+ - answers the latest first/);
+    await fs.rm(path.join(project.folder, 'broken.test.ts'));
   });
 
   test('loads with a client little more than the driver', async () => {

@@ -39,3 +39,15 @@ export const workspaceAsked = async (
   if (name !== undefined) return workspaceNamed(request, name, workspaces);
   throw validationError('the query', [{ path: 'workspace', message: 'is needed: the name or id of a workspace' }]);
 };
+
+/**
+ * The workspace that `workspace` in the query names; left out, that of the key, and for a key without one none.
+ * @throws AppError NOT_FOUND, FORBIDDEN.
+ */
+export const workspaceIfAsked = async (
+  request: FastifyRequest<{ Querystring: { readonly workspace?: string | undefined } }>,
+  workspaces: WorkspaceService,
+): Promise<Workspace | undefined> => {
+  const name = request.query.workspace ?? principalOf(request).workspaceId;
+  return name === undefined ? undefined : workspaceNamed(request, name, workspaces);
+};

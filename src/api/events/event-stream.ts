@@ -1,11 +1,12 @@
 import { setTimeout as delay } from 'node:timers/promises';
+import type { FastifyReply } from 'fastify';
 
 export interface ServerSentEvent {
-  /** What the client says that it heard last when it comes back. */
+  /** With which a client that comes back asks for what follows; alone, it is only remembered. */
   readonly id?: string;
-  readonly event: string;
+  readonly event?: string;
   /** One line. */
-  readonly data: string;
+  readonly data?: string;
 }
 
 export interface EventStreamOptions<T> {
@@ -21,6 +22,18 @@ const aborted = (signal: AbortSignal): Promise<'gone'> =>
     if (signal.aborted) resolve('gone');
     else signal.addEventListener('abort', () => resolve('gone'), { once: true });
   });
+
+/** Aborted when the client is gone or the server closes. */
+export const untilGone = (reply: FastifyReply, closing: AbortSignal): AbortSignal => {
+  const gone = new AbortController();
+  reply.raw.once('close', () => gone.abort());
+  return AbortSignal.any([gone.signal, closing]);
+};
+
+const linesOf = ({ id, event, data }: ServerSentEvent): string =>
+  Object.entries({ id, event, data })
+    .map(([field, value]) => (value === undefined ? '' : `${field}: ${value}\n`))
+    .join('');
 
 const silence = async (ms: number, signal: AbortSignal): Promise<'silence'> => {
   await delay(ms, undefined, { signal }).catch(() => undefined);
@@ -50,8 +63,7 @@ export async function* eventStream<T>(
         continue;
       }
       if (step.done) return;
-      const { id, event, data } = format(step.value);
-      yield `${id === undefined ? '' : `id: ${id}\n`}event: ${event}\ndata: ${data}\n\n`;
+      yield `${linesOf(format(step.value))}\n`;
       next = iterator.next();
     }
   } finally {

@@ -6,8 +6,7 @@ import { principalOf } from '../access/principal-of.ts';
 import { needsOfTenant } from '../access/route-access.ts';
 import { findJobFor } from '../access/tenant.ts';
 import type { Api, RouteParts } from '../api.ts';
-import { eventStream } from '../events/event-stream.ts';
-import { untilGone } from '../events/until-gone.ts';
+import { eventStream, untilGone } from '../events/event-stream.ts';
 import { job, jobId } from '../schemas/job.ts';
 
 const finished: ReadonlySet<JobState> = new Set(finishedStates);

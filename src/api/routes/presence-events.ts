@@ -3,8 +3,8 @@ import { z } from 'zod';
 import type { PresenceNews } from '../../domain/presence/types.ts';
 import { needs } from '../access/route-access.ts';
 import type { Api, RouteParts } from '../api.ts';
-import { eventStream, type ServerSentEvent } from '../events/event-stream.ts';
-import { untilGone } from '../events/until-gone.ts';
+import { eventStream, untilGone, type ServerSentEvent } from '../events/event-stream.ts';
+
 import { documentParams, presenceEvent, presenceSnapshot } from '../schemas/presence.ts';
 
 const sequenceForm = /^\d{1,16}$/;

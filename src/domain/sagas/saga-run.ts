@@ -9,7 +9,7 @@ import type { Platform } from '../../platform.ts';
 import type { CompensationContext, SagaBackoff, SagaDefinition, SagaStepDefinition } from './define-saga.ts';
 import { SagaRepository, type SagaHolder } from './repository.ts';
 import type { SagaDetails, SagaFault, SagaStep } from './types.ts';
-import { withinTime } from './within-time.ts';
+import { withinTime } from '../../lib/batching/within-time.ts';
 
 /** What an error of a step means. `not-counted`: the job's attempt ends with it, and the step has lost none of its own. */
 export type Verdict =

@@ -19,6 +19,7 @@ export const prune = defineJob({
     deleted: z.object({
       finishedJobs: count,
       events: count,
+      eventDeadLetters: count,
       idempotencyKeys: count,
       onceKeys: count,
       scheduleFires: count,
@@ -35,6 +36,10 @@ export const prune = defineJob({
       locks: count,
       lockFences: count,
     }),
+    /** Past their time, and kept for a consumer that has yet to handle them. */
+    eventsHeld: count,
+    /** Deleted before a consumer handled them, by consumer. */
+    eventsMissed: z.record(z.string(), count),
   }),
   timeoutMs: 1_800_000,
 });

@@ -8,9 +8,14 @@ import { migrateData } from './migrate-data.ts';
 import { pruneExpired } from './prune-expired.ts';
 import { redriveAtRate } from './redrive-at-rate.ts';
 
-export const pruneHandler = handle(prune, async ({ platform, signal }) =>
-  completed(await pruneExpired(platform.postgres, platform.config.retention, signal)),
-);
+export const pruneHandler = handle(prune, async ({ platform, signal, log }) => {
+  const pruned = await pruneExpired(platform.postgres, platform.config.retention, signal);
+  const { eventsHeld, eventsMissed } = pruned;
+  if (eventsHeld > 0) log.warn({ event: 'prune.events-held', events: eventsHeld });
+  for (const [consumer, events] of Object.entries(eventsMissed))
+    log.error({ event: 'prune.events-missed', consumer, events });
+  return completed(pruned);
+});
 
 export const seedHandler = handle(seed, async ({ platform }) => {
   const { workspace, admin, roles } = await seedInstallation(platform);

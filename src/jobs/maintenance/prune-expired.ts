@@ -1,6 +1,7 @@
 import { codeOf } from '../../lib/errors/classify.ts';
 import type { Retention } from '../../lib/config/retention.ts';
 import type { Postgres } from '../../lib/postgres/postgres.ts';
+import { pruneEventDeadLetters, pruneEvents } from '../../domain/events/prune-events.ts';
 import { deleteSearchesBeyond } from './delete-searches-beyond.ts';
 
 export interface Pruned {
@@ -9,6 +10,7 @@ export interface Pruned {
   readonly deleted: {
     readonly finishedJobs: number;
     readonly events: number;
+    readonly eventDeadLetters: number;
     readonly idempotencyKeys: number;
     readonly onceKeys: number;
     readonly scheduleFires: number;
@@ -25,6 +27,10 @@ export interface Pruned {
     readonly locks: number;
     readonly lockFences: number;
   };
+  /** Events past their time that are kept because a consumer has yet to handle them. */
+  readonly eventsHeld: number;
+  /** Events that were deleted before a consumer handled them, for they were twice as old: how many, by consumer. */
+  readonly eventsMissed: Readonly<Record<string, number>>;
 }
 
 const dayMs = 86_400_000;
@@ -238,12 +244,16 @@ export const pruneExpired = async (postgres: Postgres, retention: Retention, sig
   }
   const olderThan = (table: string, ageMs: number, column = 'created_at'): Promise<number> =>
     deleteExpired(postgres, { table, column, ageMs }, signal);
+  const events = await pruneEvents(postgres, retention.eventsMs, signal);
   return {
     partitionsDropped,
     partitionsBusy,
+    eventsHeld: events.held,
+    eventsMissed: events.missed,
     deleted: {
       finishedJobs,
-      events: await olderThan('events', retention.eventsMs, 'occurred_on'),
+      events: events.deleted,
+      eventDeadLetters: await pruneEventDeadLetters(postgres, retention.deadMs, signal),
       idempotencyKeys: await olderThan('idempotency_keys', retention.idempotencyKeysMs),
       onceKeys: await olderThan('once_keys', onceKeysMs),
       scheduleFires: await olderThan('schedule_fires', scheduleFiresMs),

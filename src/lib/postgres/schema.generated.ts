@@ -208,12 +208,42 @@ export interface Embeddings {
   workspace_id: string;
 }
 
+export interface EventConsumers {
+  attempts: Generated<number>;
+  began: string | null;
+  created_at: Generated<Timestamp>;
+  error: Json | null;
+  fence: Generated<number>;
+  held_until: Timestamp | null;
+  holder: string | null;
+  losses: Generated<number>;
+  missed: Generated<number>;
+  missed_at: Timestamp | null;
+  name: string;
+  next_attempt_at: Timestamp | null;
+  position_seq: number;
+  position_xid: string;
+  types: string[];
+  updated_at: Generated<Timestamp>;
+}
+
+export interface EventDeadLetters {
+  attempts: number;
+  consumer: string;
+  error: Json;
+  event: Json;
+  event_id: string;
+  failed_at: Generated<Timestamp>;
+  redrive: Generated<boolean>;
+}
+
 export interface Events {
   actor: string | null;
   aggregate_id: string;
   data: Generated<Json>;
   id: Generated<string>;
   occurred_on: Generated<Timestamp>;
+  recorded_at: Generated<Timestamp>;
   seq: Generated<number>;
   type: string;
   version: number | null;
@@ -859,6 +889,8 @@ export interface DB {
   data_migrations: DataMigrations;
   embedded_entities: EmbeddedEntities;
   embeddings: Embeddings;
+  event_consumers: EventConsumers;
+  event_dead_letters: EventDeadLetters;
   event_storms: EventStorms;
   events: Events;
   executions: Executions;

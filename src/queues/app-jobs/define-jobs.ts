@@ -12,6 +12,12 @@ export interface AppSaga {
   readonly steps: readonly { readonly name: string }[];
 }
 
+/** What is known here of a consumer of events, which the domain runs. */
+export interface AppConsumer {
+  readonly name: string;
+  readonly types: readonly string[];
+}
+
 /** What a module of TREADLE_JOBS brings. */
 export interface AppJobs {
   readonly contracts: readonly JobContract[];
@@ -19,6 +25,7 @@ export interface AppJobs {
   readonly queues: readonly QueueDefinition[];
   readonly schedules: readonly BuiltInSchedule[];
   readonly sagas: readonly AppSaga[];
+  readonly consumers: readonly AppConsumer[];
   readonly dataMigrations: readonly DataMigration[];
 }
 
@@ -54,6 +61,10 @@ const sagaShape = z.looseObject({
   backoff: z.looseObject({ delayMs: z.number() }),
 });
 
+const consumerShape = z
+  .looseObject({ name: z.string(), types: z.array(z.string()), batchSize: z.number(), timeoutMs: z.number() })
+  .refine((consumer) => isFunction(consumer['handle']) || isFunction(consumer['handleBatch']));
+
 /** Each entry as it is, functions and all, where it has the shape. */
 const listOf = <T>(shape: z.ZodType, message: string) =>
   z.array(z.custom<T>((value) => shape.safeParse(value).success, message)).default([]);
@@ -64,12 +75,13 @@ const definition = z.strictObject({
   queues: listOf<QueueDefinition>(queueShape, 'is not what defineQueue() answers'),
   schedules: listOf<BuiltInSchedule>(scheduleShape, 'is not what defineSchedule() answers'),
   sagas: listOf<AppSaga>(sagaShape, 'is not what defineSaga() answers'),
+  consumers: listOf<AppConsumer>(consumerShape, 'is not what defineConsumer() answers'),
   dataMigrations: listOf<DataMigration>(dataMigrationShape, 'is not what defineDataMigration() answers'),
 });
 
 /**
  * The jobs of an app, to be the default export of a module that TREADLE_JOBS names: its handlers, with their contracts;
- * contracts whose handlers are elsewhere; queues, schedules, sagas and data migrations of its own. Every process loads the module, so what only
+ * contracts whose handlers are elsewhere; queues, schedules, sagas, consumers of events and data migrations of its own. Every process loads the module, so what only
  * the work needs and takes long to load is imported where a handler uses it.
  * @throws AppError VALIDATION_ERROR naming each entry that is not what it should be.
  */

@@ -101,6 +101,11 @@ export const clashesOf = (modules: readonly JobModule[], builtIn: AppJobs): read
     (jobs) => jobs.sagas,
     (saga) => saga.name,
   );
+  const consumers = entriesOf(
+    modules,
+    (jobs) => jobs.consumers,
+    (consumer) => consumer.name,
+  );
   const dataMigrations = entriesOf(
     modules,
     (jobs) => jobs.dataMigrations,
@@ -121,6 +126,7 @@ export const clashesOf = (modules: readonly JobModule[], builtIn: AppJobs): read
     ...nameFaults('the schedule', schedules, builtIn.schedules),
     ...scheduleFaults(schedules, known),
     ...nameFaults('the saga', sagas, builtIn.sagas),
+    ...nameFaults('the consumer', consumers, builtIn.consumers),
     ...nameFaults('the data migration', dataMigrations, builtIn.dataMigrations),
   ];
 };

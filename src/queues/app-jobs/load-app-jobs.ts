@@ -44,13 +44,13 @@ const loadModule = async (name: string, folder: string): Promise<JobModule> => {
     );
   }
   return refuse([
-    { module: name, message: 'brings no contracts, handlers, queues, schedules, sagas or data migrations' },
+    { module: name, message: 'brings no contracts, handlers, queues, schedules, sagas, consumers or data migrations' },
   ]);
 };
 
 /**
- * The jobs, queues, schedules, sagas and data migrations of the modules that TREADLE_JOBS names: paths and package names as seen from the working
- * directory. `builtIn` is what Treadle brings itself, which they must not redefine.
+ * The jobs, queues, schedules, sagas, consumers and data migrations of the modules that TREADLE_JOBS names: paths and package
+ * names as seen from the working directory. `builtIn` is what Treadle brings itself, which they must not redefine.
  * @throws AppError CONFIGURATION_ERROR naming the variable, the module and what is wrong with it.
  */
 export const loadAppJobs = async (names: readonly string[], builtIn: AppJobs): Promise<AppJobs> => {
@@ -65,6 +65,7 @@ export const loadAppJobs = async (names: readonly string[], builtIn: AppJobs): P
     queues: [...new Set(all.flatMap((jobs) => jobs.queues))],
     schedules: [...new Set(all.flatMap((jobs) => jobs.schedules))],
     sagas: [...new Set(all.flatMap((jobs) => jobs.sagas))],
+    consumers: [...new Set(all.flatMap((jobs) => jobs.consumers))],
     dataMigrations: [...new Set(all.flatMap((jobs) => jobs.dataMigrations))],
   };
 };

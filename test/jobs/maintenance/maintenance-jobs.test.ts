@@ -86,7 +86,7 @@ test('prune drops the days past their retention whole, and keeps the younger one
     INSERT INTO treadle.idempotency_keys VALUES ('t', 'old', 'h', gen_random_uuid(), now() - interval '25 hours'),
       ('t', 'new', 'h', gen_random_uuid(), now() - interval '23 hours');
     INSERT INTO treadle.once_keys VALUES ('old', now() - interval '31 days'), ('new', now() - interval '29 days');
-    INSERT INTO treadle.events (type, aggregate_id, version, data, occurred_on) VALUES
+    INSERT INTO treadle.events (type, aggregate_id, version, data, recorded_at) VALUES
       ('tests.old', gen_random_uuid(), 1, '{}', now() - interval '8 days'), ('tests.new', gen_random_uuid(), 1, '{}', now() - interval '6 days');
     INSERT INTO treadle.schedules (name, job_name, cron) VALUES ('s', 'tests.fragile', '0 0 1 1 *');
     INSERT INTO treadle.schedule_fires VALUES ('s', '2020-01-01', gen_random_uuid(), now() - interval '91 days'),
@@ -133,8 +133,11 @@ test('prune drops the days past their retention whole, and keeps the younger one
   expect(partitionsDropped.toSorted()).toEqual(gone);
   expect(rest).toEqual({
     partitionsBusy: [],
+    eventsHeld: 0,
+    eventsMissed: {},
     deleted: {
       events: 1,
+      eventDeadLetters: 0,
       finishedJobs: 5_004,
       idempotencyKeys: 1,
       onceKeys: 1,

@@ -7,9 +7,10 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
 const treadle = new URL('../../../src/treadle.ts', import.meta.url).href;
 const zod = import.meta.resolve('zod');
-const head = `import { completed, defineJob, defineJobs, defineQueue, defineSaga, handle } from '${treadle}'; import { z } from '${zod}';
+const head = `import { completed, defineConsumer, defineJob, defineJobs, defineQueue, defineSaga, handle } from '${treadle}'; import { z } from '${zod}';
 const job = (name, queue = 'default') => defineJob({ name, queue, payload: z.object({}) });
 const saga = (name) => defineSaga({ name, input: z.object({}), steps: [{ name: 'only', execute: async () => null }] });
+const consumer = (name) => defineConsumer({ name, types: ['*'], handle: () => null });
 const work = (contract) => handle(contract, async () => completed(null));\n`;
 
 /** What each module is, and what is said of it; the text after the variable and the module's name. */
@@ -19,7 +20,7 @@ const refused: Readonly<Record<string, readonly [source: string, message: string
   './throws.ts': ['\nthrow new Error("no key was given");', 'throws while it loads: no key was given (throws.ts:2)'],
   './throws-text.ts': ['throw "no";', 'throws something that is not an Error while it loads'],
   './needs-more.ts': ['import "a-package-nobody-has";', /^Cannot find package 'a-package-nobody-has'/],
-  './empty.ts': ['', 'brings no contracts, handlers, queues, schedules, sagas or data migrations'],
+  './empty.ts': ['', 'brings no contracts, handlers, queues, schedules, sagas, consumers or data migrations'],
   './named.ts': [
     'export const jobs = {}, queue = 1;',
     'has no default export (it exports jobs, queue): write export default defineJobs({ handlers: [...] })',
@@ -85,6 +86,14 @@ const refused: Readonly<Record<string, readonly [source: string, message: string
     `${head}export default defineJobs({ sagas: [saga('orders.place'), saga('orders.place')] });`,
     'the saga orders.place is defined twice',
   ],
+  './plain-consumer.ts': [
+    "export default { consumers: [{ name: 'mail', types: ['*'] }] };",
+    'the default export is not what defineJobs() answers: the jobs: consumers[0]: is not what defineConsumer() answers',
+  ],
+  './same-consumer.ts': [
+    `${head}export default defineJobs({ consumers: [consumer('mail'), consumer('mail')] });`,
+    'the consumer mail is defined twice',
+  ],
   './no-such-file.ts': ['-', /^there is no file .*no-such-file\.ts$/],
   '.': ['-', 'is not a file: name the module in it'],
   'no-such-package/jobs': ['-', /^Cannot find package 'no-such-package'/],
@@ -99,6 +108,7 @@ const accepted: Readonly<Record<string, string>> = {
     schedules: [{ name: 'app.nightly', jobName: 'app.shared', cron: '0 2 * * *', timeZone: 'UTC' }] });`,
   'again.ts': `${head}export default defineJobs({ contracts: [job('app.shared')] });`,
   'sagas.ts': `${head}export default defineJobs({ sagas: [saga('orders.place')] });`,
+  'consumers.ts': `${head}export default defineJobs({ consumers: [consumer('mail')] });`,
   'plain.cjs': `Object.defineProperty(exports, '__esModule', { value: true }); exports.default = { queues: [{ name: 'mail', transport: 'bullmq', concurrency: 1, lockMs: 5000 }] };`,
   'node_modules/@acme/jobs/package.json': '{ "type": "module", "exports": { "./mail": { "import": "./mail.js" } } }',
   'node_modules/@acme/jobs/mail.js': shared,
@@ -147,15 +157,24 @@ describe('a module of TREADLE_JOBS', () => {
   });
 
   it('is found by its path or the name of its package, and may bring contracts that another one handles', async () => {
-    const values = ['./shared.ts', './shared.ts, handles.ts', '@acme/jobs/mail', './plain.cjs', './sagas.ts', ''];
-    const mail = { contracts: ['app.shared'], handlers: [], queues: ['mail'], schedules: [], sagas: [] };
-    const none = { contracts: [], handlers: [], queues: [], schedules: [], sagas: [] };
+    const values = [
+      './shared.ts',
+      './shared.ts, handles.ts',
+      '@acme/jobs/mail',
+      './plain.cjs',
+      './sagas.ts',
+      './consumers.ts',
+      '',
+    ];
+    const mail = { contracts: ['app.shared'], handlers: [], queues: ['mail'], schedules: [], sagas: [], consumers: [] };
+    const none = { contracts: [], handlers: [], queues: [], schedules: [], sagas: [], consumers: [] };
     expect(await loadEach(values)).toEqual([
       mail,
       { ...mail, handlers: ['app.shared'], schedules: ['app.nightly'] },
       mail,
       { ...none, queues: ['mail'] },
       { ...none, sagas: ['orders.place'] },
+      { ...none, consumers: ['mail'] },
       none,
     ]);
   });

@@ -9,12 +9,14 @@ const names = z.array(z.object({ name: z.string() })).transform((list) => list.m
 
 for (const text of process.argv.slice(2)) {
   try {
-    const { contracts, handlers, queues, schedules, sagas } = await loadJobs(loadConfig({ TREADLE_JOBS: text }));
-    const handled = handlers.map(({ contract }) => contract);
-    const [jobs, work, lines, times, long] = [contracts, handled, queues, schedules, sagas].map((list) =>
+    const { handlers, ...loaded } = await loadJobs(loadConfig({ TREADLE_JOBS: text }));
+    const handled = names.parse(handlers.map(({ contract }) => contract));
+    const { contracts, queues, schedules, sagas, consumers } = loaded;
+    const named = Object.entries({ contracts, queues, schedules, sagas, consumers }).map(([kind, list]) => [
+      kind,
       names.parse(list),
-    );
-    console.log(JSON.stringify({ contracts: jobs, handlers: work, queues: lines, schedules: times, sagas: long }));
+    ]);
+    console.log(JSON.stringify({ ...Object.fromEntries(named), handlers: handled }));
   } catch (error) {
     const { code, message, details } = toAppError(error);
     console.log(JSON.stringify({ code, message, details }));

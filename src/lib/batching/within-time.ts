@@ -1,5 +1,5 @@
-import { withTimeout } from '../../lib/batching/with-timeout.ts';
-import { AppError } from '../../lib/errors/app-error.ts';
+import { withTimeout } from './with-timeout.ts';
+import { AppError } from '../errors/app-error.ts';
 
 /** How long work may go on after its signal before nobody waits for it any more. */
 const ignoredSignalMs = 2_000;
