@@ -24,6 +24,8 @@ export class RedisConnection {
   readonly #address: RedisAddress;
   readonly #log: Log;
   #opening: Promise<RedisClient> | undefined;
+  /** Of all who wait at the same time. */
+  #waiting: Promise<void> | undefined;
   #closed = false;
 
   constructor(address: RedisAddress, log: Log) {
@@ -43,8 +45,12 @@ export class RedisConnection {
       throw error;
     });
     const client = await this.#opening;
+    if (client.status === 'ready') return client;
+    this.#waiting ??= untilReady(client).finally(() => {
+      this.#waiting = undefined;
+    });
     try {
-      await untilReady(client);
+      await this.#waiting;
     } catch (error) {
       throw this.#unavailable(error);
     }
