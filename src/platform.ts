@@ -26,11 +26,15 @@ import { SagaService } from './domain/sagas/service.ts';
 import { CollectionService } from './domain/knowledge/collection-service.ts';
 import { KnowledgeService } from './domain/knowledge/service.ts';
 import { TagService } from './domain/knowledge/tag-service.ts';
+import { CacheWarmingService } from './domain/caching/cache-warming-service.ts';
+import { createCaching, type Caching } from './domain/caching/create-caching.ts';
 import { createEmbedder } from './domain/embeddings/create-embedder.ts';
 import { VectorDatabase } from './domain/embeddings/vector-database.ts';
+import { CachedQueryVectors } from './domain/embeddings/query-vectors.ts';
 import { EmbeddingService } from './domain/embeddings/embedding-service.ts';
 import { createSearch, type Searching } from './domain/search/create-search.ts';
 import type { DocumentKey } from './domain/search/indexes/index-source.ts';
+import { warmWorkspace } from './jobs/cache/contract.ts';
 import { syncDocument } from './jobs/search/contract.ts';
 import { withTenants } from './queues/enqueue/with-tenants.ts';
 import { importModule } from './queues/app-jobs/import-module.ts';
@@ -67,7 +71,7 @@ import { createShowJob } from './queues/payloads/show-job.ts';
 import type { DeadLetters, Enqueuer, JobStore, QueueAdmin, ScheduleStore } from './queues/ports.ts';
 
 /** What a process of Treadle works with; built once by `createPlatform`, passed down as an argument. */
-export interface Platform extends Searching {
+export interface Platform extends Searching, Omit<Caching, 'closeCaching'> {
   readonly config: Config;
   readonly log: Log;
   readonly postgres: Postgres;
@@ -91,6 +95,7 @@ export interface Platform extends Searching {
   /** Accepts a job for each document that Elasticsearch has refused, which tries again. */
   readonly keepRefused: (index: string, keys: readonly DocumentKey[]) => Promise<void>;
   readonly searchAnalytics: SearchAnalyticsService;
+  readonly cacheWarming: CacheWarmingService;
   readonly users: UserService;
   readonly roles: RoleService;
   readonly knowledge: KnowledgeService;
@@ -134,11 +139,14 @@ interface DomainParts {
   readonly remote: RemoteServices;
   readonly meter: Meter;
   readonly log: Log;
+  readonly caching: Omit<Caching, 'closeCaching'>;
 }
 
-const createDomain = async ({ postgres, config, remote, meter, log }: DomainParts) => {
-  const embeddings = new EmbeddingService(postgres, createEmbedder(config, remote), log);
-  const searching = await createSearch({ config, postgres, remote, embeddings, log, importModule });
+const createDomain = async ({ postgres, config, remote, meter, log, caching }: DomainParts) => {
+  const { workspaceCache: cache } = caching;
+  const queryVectors = config.openai.apiKey === undefined ? undefined : new CachedQueryVectors(caching.cache);
+  const embeddings = new EmbeddingService(postgres, createEmbedder(config, remote), log, queryVectors);
+  const searching = await createSearch({ config, postgres, remote, embeddings, log, importModule, cache });
   const searchAnalytics = new SearchAnalyticsService({
     store: createAnalyticsStore(postgres, searching, config),
     meter,
@@ -146,12 +154,12 @@ const createDomain = async ({ postgres, config, remote, meter, log }: DomainPart
   });
   const vectors = new VectorDatabase(postgres, log);
   return {
-    workspaces: new WorkspaceService({ postgres, log }),
+    workspaces: new WorkspaceService({ postgres, log, cache }),
     users: new UserService({ postgres, log }),
     roles: new RoleService({ postgres }),
-    knowledge: new KnowledgeService({ postgres, log }),
-    tags: new TagService({ postgres }),
-    collections: new CollectionService({ postgres }),
+    knowledge: new KnowledgeService({ postgres, log, cache }),
+    tags: new TagService({ postgres, cache }),
+    collections: new CollectionService({ postgres, cache }),
     databaseHealth: new DatabaseHealthCheck({ postgres, log }),
     nodes: new UnifiedNodeService(postgres),
     nodeLinks: new LinkRepository(postgres.reader.db),
@@ -257,14 +265,32 @@ const createKv = (postgres: Postgres, { redis, kvBackend }: Config, log: Log): K
       }
     : { backend: 'postgres', postgres };
 
-const createRemoteServices = (postgres: Postgres, { redis }: Config, meter: Meter, log: Log): RemoteServices => {
-  const { url, cacheUrl, tls } = redis;
-  const address: RedisAddress | undefined =
-    cacheUrl === undefined
-      ? undefined
-      : { variable: cacheUrl === url ? 'REDIS_URL' : 'REDIS_CACHE_URL', url: cacheUrl, tls };
-  return new RemoteServices({ meter, log, limits: new RateLimits({ redis: address, postgres, log }) });
-};
+const cacheAddressOf = ({ redis: { url, cacheUrl, tls } }: Config): RedisAddress | undefined =>
+  cacheUrl === undefined
+    ? undefined
+    : { variable: cacheUrl === url ? 'REDIS_URL' : 'REDIS_CACHE_URL', url: cacheUrl, tls };
+
+const createRemoteServices = (postgres: Postgres, config: Config, meter: Meter, log: Log): RemoteServices =>
+  new RemoteServices({ meter, log, limits: new RateLimits({ redis: cacheAddressOf(config), postgres, log }) });
+
+type WarmedParts = Pick<Platform, 'postgres' | 'knowledge' | 'tags' | 'workspaces' | 'searchAnalytics' | 'log'>;
+
+const createCacheWarming = (
+  { searchAnalytics, ...parts }: WarmedParts,
+  { workspaceCache }: Pick<Caching, 'workspaceCache'>,
+  enqueuer: Enqueuer,
+): CacheWarmingService =>
+  new CacheWarmingService({
+    ...parts,
+    cache: workspaceCache,
+    searchedSince: (time) => searchAnalytics.searchedSince(time),
+    enqueue: async (workspaceIds) => {
+      await enqueuer.enqueueMany(
+        warmWorkspace,
+        workspaceIds.map((workspaceId) => ({ workspaceId })),
+      );
+    },
+  });
 
 const keepRefusedWith =
   (enqueuer: Enqueuer): Platform['keepRefused'] =>
@@ -305,7 +331,9 @@ export const createPlatform = async (
   const jobMetrics = new JobMetrics(meter, registry);
   const remote = createRemoteServices(postgres, config, meter, log);
   const kv = createKv(postgres, config, log);
-  const { closeDomain, ...domain } = await createDomain({ postgres, config, remote, meter, log });
+  const redis = cacheAddressOf(config);
+  const { closeCaching, ...caching } = createCaching({ redis, postgres, subscription, meter, log });
+  const { closeDomain, ...domain } = await createDomain({ postgres, config, remote, meter, log, caching });
   const enqueuer = observeEnqueuer(jobs.enqueuer, jobMetrics);
   return {
     config,
@@ -320,6 +348,8 @@ export const createPlatform = async (
     ...jobs,
     enqueuer,
     ...domain,
+    ...caching,
+    cacheWarming: createCacheWarming({ postgres, log, ...domain }, caching, enqueuer),
     keepRefused: keepRefusedWith(enqueuer),
     sagas: createSagas(postgres, enqueuer, parts, app),
     loops,
@@ -329,6 +359,7 @@ export const createPlatform = async (
     close: async () => {
       domain.databaseHealth.stopContinuousCheck();
       await closeDomain();
+      await closeCaching();
       await remote.close();
       if (kv.backend === 'redis') await kv.redis.close();
       await announcements.close();

@@ -25,6 +25,7 @@ import { addLogin } from './login/add-login.ts';
 import { readFromReplicas } from './access/read-after.ts';
 import { logRequests } from './request-log.ts';
 import { traceRequests } from './trace-requests.ts';
+import { addCacheRoutes } from './routes/cache.ts';
 import { addCollectionRoutes } from './routes/collections.ts';
 import { addDeadLetterRoutes } from './routes/dead-letters.ts';
 import { addFlowRoutes } from './routes/flows.ts';
@@ -151,6 +152,7 @@ const addRoutes = (app: Api, parts: RouteParts): void => {
   addLinkRoutes(app, parts);
   addSearchRoutes(app, parts);
   addSearchAnalyticsRoutes(app, parts);
+  addCacheRoutes(app, parts);
   addHealthRoutes(app, parts);
   addMetricsRoute(app, parts);
 };

@@ -1,6 +1,11 @@
 import type { BuiltInSchedule } from '../queues/define-schedule.ts';
+import { cacheSchedules } from './cache/schedules.ts';
 import { maintenanceSchedules } from './maintenance/schedules.ts';
 import { searchSchedules } from './search/schedules.ts';
 
 /** The schedules that Treadle brings. */
-export const builtInSchedules: readonly BuiltInSchedule[] = [...maintenanceSchedules, ...searchSchedules];
+export const builtInSchedules: readonly BuiltInSchedule[] = [
+  ...maintenanceSchedules,
+  ...searchSchedules,
+  ...cacheSchedules,
+];

@@ -30,6 +30,8 @@ export const prune = defineJob({
       searches: count,
       searchDays: count,
       searchQueries: count,
+      cacheCounters: count,
+      cacheSets: count,
     }),
   }),
   timeoutMs: 1_800_000,

@@ -20,6 +20,8 @@ export interface Pruned {
     readonly searches: number;
     readonly searchDays: number;
     readonly searchQueries: number;
+    readonly cacheCounters: number;
+    readonly cacheSets: number;
   };
 }
 
@@ -227,6 +229,8 @@ export const pruneExpired = async (postgres: Postgres, retention: Retention, sig
         (await deleteSearchesBeyond(postgres, mostSearches, signal)),
       searchDays: await olderThan('search_days', searchCountsMs, 'day'),
       searchQueries: await olderThan('search_queries', searchCountsMs, 'day'),
+      cacheCounters: await olderThan('cache_counters', 0, 'expires_at'),
+      cacheSets: await olderThan('cache_sets', 0, 'expires_at'),
     },
   };
 };

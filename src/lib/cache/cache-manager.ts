@@ -190,6 +190,25 @@ export class CacheManager {
     return asType<T>(held.value);
   }
 
+  /**
+   * Computes a value whether it is known or not, and keeps it; where another process is doing so, that is enough.
+   * @throws what `compute` throws; AppError VALIDATION_ERROR.
+   */
+  async recompute(key: string, compute: () => Promise<unknown>, options: ComputeOptions = noOptions): Promise<void> {
+    await this.#use().engine.recompute(checkKey(key), compute, options);
+  }
+
+  /** Of these keys, those of which nothing is known. Nothing is counted. @throws AppError VALIDATION_ERROR for a key. */
+  async missing(keys: readonly string[]): Promise<readonly string[]> {
+    const { layers } = this.#use().stores;
+    const missing: string[] = [];
+    for (const part of chunksOf(keys.map(checkKey), keysAtOnce)) {
+      const reads = await layers.readMany(part);
+      missing.push(...part.filter((_, place) => !reads[place]));
+    }
+    return missing;
+  }
+
   /** What is known of these keys, by key. Up to 100 are asked for at once. @throws AppError VALIDATION_ERROR for a key. */
   async getBatch<T>(keys: readonly string[]): Promise<ReadonlyMap<string, T | null>> {
     const { layers } = this.#use().stores;

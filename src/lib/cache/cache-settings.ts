@@ -61,6 +61,8 @@ const computeOptions = z.strictObject({
   softTimeoutMs: timeout.optional(),
   /** So long is waited at all. */
   hardTimeoutMs: timeout.optional(),
+  /** Whether what was computed is kept; everything is by default. */
+  keepIf: z.custom<(value: never) => boolean>((given) => typeof given === 'function').optional(),
   /** From this share of its time on, a value that is asked for is computed anew beside. */
   refreshAhead: z.number().gt(0).lt(1).optional(),
 });

@@ -99,6 +99,11 @@ export class ComputeEngine {
       .finally(() => this.#refreshing.delete(key));
   }
 
+  /** Computes what is known or not, and waits for it. @throws what `compute` throws. */
+  async recompute(key: string, compute: () => Promise<unknown>, options: ComputeOptions): Promise<void> {
+    await this.#run(this.#call(key, compute, checkComputeOptions(options), true));
+  }
+
   close(): void {
     this.#closing.abort();
   }
@@ -176,6 +181,10 @@ export class ComputeEngine {
   ): ComputedEntry | undefined {
     const { key, options, graceMs } = call;
     const { settings, counts } = this.#layers;
+    if (options.keepIf?.(asAsked(value)) === false) {
+      call.unkept = { value };
+      return undefined;
+    }
     const isNothing = value === null || value === undefined;
     const ttlMs = isNothing ? Math.min(call.ttlMs, options.negativeTtlMs ?? settings.negativeTtlMs) : call.ttlMs;
     if (ttlMs > 0) {
@@ -193,6 +202,9 @@ export class ComputeEngine {
     return undefined;
   }
 }
+
+/** Who asks whether to keep it knows what is computed. */
+const asAsked = (value: unknown): never => value as never;
 
 /** What the source threw, from what bentocache wraps around it. */
 const causeOf = (error: unknown): unknown =>

@@ -1,3 +1,4 @@
+import { setTimeout as delay } from 'node:timers/promises';
 import { withTimeout } from '../batching/with-timeout.ts';
 import { AppError } from '../errors/app-error.ts';
 import type { Log } from '../log/create-log.ts';
@@ -22,6 +23,13 @@ import { RedisNames } from './redis-names.ts';
 import { RedisRemoval } from './redis-removal.ts';
 import { RedisSide } from './redis-side.ts';
 
+/** Somebody beside the bus who hears what no longer holds. */
+export interface CacheEar {
+  readonly name: string;
+  /** Begins to listen; tells whether it hears, and answers how to stop. */
+  readonly open: (setHearing: (hears: boolean) => void) => Promise<() => Promise<void>>;
+}
+
 export interface CacheParts {
   /** Undefined: entries are kept in memory alone, counters and sets in Postgres. */
   readonly redis: RedisAddress | undefined;
@@ -34,9 +42,13 @@ export interface CacheParts {
   readonly bus?: 'redis' | 'notify';
   /** How often it is looked whether the bus is heard; 5 s by default. */
   readonly beatMs?: number;
+  /** Asked for when the cache is opened. */
+  readonly ear?: (() => CacheEar) | undefined;
 }
 
 const openedWithinMs = 2_000;
+const earRetryMs = 1_000;
+const busEar = 'bus';
 
 const requireRedis = (redis: RedisAddress | undefined, { layers }: CacheSettings): void => {
   if (layers !== 'redis' || redis) return;
@@ -58,6 +70,29 @@ const openBus = (parts: CacheParts, prefix: string, connection: RedisConnection 
   return new NotifyBus({ postgres, subscription, prefix, log });
 };
 
+/** Tried again until it hears. */
+const openEar = (ear: CacheEar, memory: MemoryLayer, log: Log): (() => Promise<void>) => {
+  const closing = new AbortController();
+  const listen = async (): Promise<(() => Promise<void>) | undefined> => {
+    while (!closing.signal.aborted) {
+      try {
+        return await ear.open((hears) => memory.setHearing(ear.name, hears));
+      } catch (error) {
+        log.warn({ event: 'cache.ear-not-opened', ear: ear.name, err: error });
+        await delay(earRetryMs, undefined, { signal: closing.signal, ref: false }).catch(() => undefined);
+      }
+    }
+    return undefined;
+  };
+  const opened = listen();
+  return async () => {
+    closing.abort();
+    await (
+      await opened
+    )?.();
+  };
+};
+
 const openStores = (parts: CacheParts, settings: CacheSettings, counts: CacheCounts): CacheStores => {
   const { postgres, log, prefix = 'main', beatMs } = parts;
   requireRedis(parts.redis, settings);
@@ -65,7 +100,9 @@ const openStores = (parts: CacheParts, settings: CacheSettings, counts: CacheCou
   const connection = address && new RedisConnection(address, log);
   const names = new RedisNames(prefix);
   const redis = connection && openRedis(connection, names, settings, log);
-  const memory = new MemoryLayer({ ...settings, keeps: settings.layers !== 'redis', hears: false });
+  const ear = parts.ear?.();
+  const ears = [busEar, ...(ear ? [ear.name] : [])];
+  const memory = new MemoryLayer({ ...settings, keeps: settings.layers !== 'redis', ears });
   const hearing = Promise.withResolvers<void>();
   const member = new BusMember({
     bus: openBus(parts, prefix, connection),
@@ -79,10 +116,11 @@ const openStores = (parts: CacheParts, settings: CacheSettings, counts: CacheCou
       }
     },
     onHearing: (hears) => {
-      memory.setHearing(hears);
+      memory.setHearing(busEar, hears);
       if (hears) hearing.resolve();
     },
   });
+  const closeEar = ear && openEar(ear, memory, log);
   member.start();
   return {
     layers: new CacheLayers({ memory, redis, member, counts, settings }),
@@ -91,6 +129,7 @@ const openStores = (parts: CacheParts, settings: CacheSettings, counts: CacheCou
     opened: () => withTimeout(hearing.promise, openedWithinMs, 'the bus').catch(() => undefined),
     close: async () => {
       redis?.close();
+      await closeEar?.();
       await member.close();
       await connection?.close();
     },

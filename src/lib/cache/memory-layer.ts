@@ -11,21 +11,23 @@ export class MemoryLayer {
   readonly #store: LocalStore;
   /** False: only the order is kept, no entries. */
   readonly #keeps: boolean;
-  #blind: boolean;
+  /** Who would tell what no longer holds, and can't now. */
+  readonly #deaf: Set<string>;
 
   constructor({
     keeps,
-    hears,
+    ears,
     ...limits
   }: {
     readonly keeps: boolean;
-    readonly hears: boolean;
+    /** Names of those that will tell what no longer holds. */
+    readonly ears: readonly string[];
     readonly maxEntries: number;
     readonly maxBytes: number;
   }) {
     this.#store = new LocalStore(limits);
     this.#keeps = keeps;
-    this.#blind = !hears;
+    this.#deaf = new Set(ears);
   }
 
   /** Fresh, or within its grace. */
@@ -37,7 +39,7 @@ export class MemoryLayer {
   keep(key: string, entry: LocalEntry): boolean {
     if (!this.log.allows(key, entry.tags, entry.since)) return false;
     if (!this.#keeps) return true;
-    if (this.#blind) {
+    if (this.#deaf.size > 0) {
       const latest = Date.now() + blindMs;
       const { expiresAt, diesAt } = entry;
       this.#store.set(key, { ...entry, expiresAt: Math.min(expiresAt, latest), diesAt: Math.min(diesAt, latest) });
@@ -70,9 +72,10 @@ export class MemoryLayer {
     }
   }
 
-  /** Whether it will be told what no longer holds. What was remembered until then is not to be trusted. */
-  setHearing(hears: boolean): void {
-    this.#blind = !hears;
+  /** Whether one of them hears. What was remembered until then is not to be trusted. */
+  setHearing(ear: string, hears: boolean): void {
+    if (hears) this.#deaf.delete(ear);
+    else this.#deaf.add(ear);
     this.apply({ all: true });
   }
 

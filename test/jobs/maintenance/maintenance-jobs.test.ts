@@ -139,6 +139,8 @@ test('prune drops the days past their retention whole, and keeps the younger one
       searches: 1,
       searchDays: 1,
       searchQueries: 1,
+      cacheCounters: 0,
+      cacheSets: 0,
     },
   });
   expect(await oldJobs()).toBe(young - 3);
