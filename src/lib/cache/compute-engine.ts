@@ -37,7 +37,8 @@ interface Call {
   readonly ttlMs: number;
   readonly graceMs: number;
   readonly isRefresh: boolean;
-  computed: boolean;
+  /** What it has computed, and answers. */
+  made: LocalEntry | undefined;
   /** What is answered and not kept. */
   unkept: { readonly value: unknown } | undefined;
 }
@@ -112,7 +113,7 @@ export class ComputeEngine {
     const { settings } = this.#layers;
     const ttlMs = Math.max(1, Math.round((options.ttlMs ?? settings.ttlMs) * (1 - Math.random() * settings.jitter)));
     const graceMs = options.graceMs ?? settings.graceMs;
-    return { key, compute, options, ttlMs, graceMs, isRefresh, computed: false, unkept: undefined };
+    return { key, compute, options, ttlMs, graceMs, isRefresh, made: undefined, unkept: undefined };
   }
 
   async #run(call: Call): Promise<unknown> {
@@ -132,16 +133,17 @@ export class ComputeEngine {
         suppressL2Errors: true,
         forceFresh: isRefresh,
       });
+      if (!isRefresh) counts.note(key, this.#outcomeOf(call, found));
       if (call.unkept) return call.unkept.value;
-      if (!isEntry(found)) return undefined;
-      if (!call.computed && !isRefresh) counts.note(key, this.#outcomeOf(found));
-      return found.value;
+      return isEntry(found) ? found.value : undefined;
     } catch (error) {
+      if (!isRefresh) counts.note(key, 'miss');
       throw causeOf(error);
     }
   }
 
-  #outcomeOf(found: LocalEntry): 'stale' | 'redis' | 'memory' {
+  #outcomeOf(call: Call, found: unknown): 'stale' | 'redis' | 'memory' | 'miss' {
+    if (call.unkept || !isEntry(found) || found === call.made) return 'miss';
     if (found.expiresAt <= Date.now()) return 'stale';
     return this.#fetched.has(found) ? 'redis' : 'memory';
   }
@@ -159,9 +161,7 @@ export class ComputeEngine {
       context.setOptions({ ttl: Math.max(1, turn.entry.expiresAt - Date.now()), skipL2Write: true });
       return turn.entry;
     }
-    call.computed = true;
     counts.computations += 1;
-    if (!isRefresh) counts.note(key, 'miss');
     let entry: ComputedEntry | undefined;
     try {
       entry = this.#entryOf(call, context, await call.compute(), turn);
@@ -169,6 +169,7 @@ export class ComputeEngine {
       if (entry) turn.claim?.stop();
       else await turn.claim?.release();
     }
+    call.made = entry;
     return entry ?? context.skip();
   }
 

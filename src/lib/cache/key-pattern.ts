@@ -75,7 +75,7 @@ const globPattern = (glob: string): KeyPattern => {
 const matchAll = new vm.Script('keys.filter((key) => new RegExp(source, flags).test(key))');
 
 const isTimeout = (error: unknown): boolean =>
-  error instanceof Error && 'code' in error && error.code === 'ERR_SCRIPT_EXECUTION_TIMEOUT';
+  typeof error === 'object' && error !== null && 'code' in error && error.code === 'ERR_SCRIPT_EXECUTION_TIMEOUT';
 
 const areTexts = (found: unknown): found is readonly string[] => Array.isArray(found);
 

@@ -105,6 +105,7 @@ export class RedisGate {
 
   #recovered(): void {
     this.#isDown = false;
+    this.#restsUntil = 0;
     this.#log.info({ event: 'cache.redis-back' });
   }
 }

@@ -27,7 +27,7 @@ export interface BusMemberParts {
   readonly bus: CacheBus;
   readonly log: Log;
   readonly onInvalidation: (invalidation: Invalidation) => void;
-  /** Whether everything that others say is heard; told with every change, and `false` again for what was lost meanwhile. */
+  /** Whether everything that others say is heard, from now on: not at first; `false` and `true` for what was lost meanwhile. */
   readonly onHearing: (hears: boolean) => void;
   /** 5 s: how often it asks itself whether it hears. */
   readonly beatMs?: number;
@@ -184,9 +184,10 @@ export class BusMember {
 
   /** Something may have been lost. Nothing is believed again until it has heard itself. */
   #miss(): void {
-    if (this.#hears) this.#gaps += 1;
-    this.#hears = false;
     this.#others.clear();
+    if (!this.#hears) return;
+    this.#gaps += 1;
+    this.#hears = false;
     this.#parts.onHearing(false);
   }
 
