@@ -16,9 +16,7 @@ import { createLimitStore, type LimitStore } from './queues/limits/limit-store.t
 import { checkSchema, migrateAll } from './queues/migrations/migrate-all.ts';
 import { createScheduleStore } from './queues/schedules/schedule-store.ts';
 import type { Config } from './lib/config/load-config.ts';
-import type { AnalyticsStore } from './domain/analytics/analytics-store.ts';
-import { ElasticsearchAnalytics } from './domain/analytics/elasticsearch/elasticsearch-analytics.ts';
-import { PostgresAnalytics } from './domain/analytics/postgres/postgres-analytics.ts';
+import { createAnalyticsStore } from './domain/analytics/create-analytics-store.ts';
 import { SearchAnalyticsService } from './domain/analytics/search-analytics-service.ts';
 import type { SagaDefinition } from './domain/sagas/define-saga.ts';
 import { isSagaDefinition } from './domain/sagas/is-saga-definition.ts';
@@ -26,7 +24,7 @@ import { SagaService } from './domain/sagas/service.ts';
 import { CollectionService } from './domain/knowledge/collection-service.ts';
 import { KnowledgeService } from './domain/knowledge/service.ts';
 import { TagService } from './domain/knowledge/tag-service.ts';
-import { CacheWarmingService } from './domain/caching/cache-warming-service.ts';
+import type { CacheWarmingService } from './domain/caching/cache-warming-service.ts';
 import { createCaching, type Caching } from './domain/caching/create-caching.ts';
 import { createEmbedder } from './domain/embeddings/create-embedder.ts';
 import { VectorDatabase } from './domain/embeddings/vector-database.ts';
@@ -34,7 +32,6 @@ import { CachedQueryVectors } from './domain/embeddings/query-vectors.ts';
 import { EmbeddingService } from './domain/embeddings/embedding-service.ts';
 import { createSearch, type Searching } from './domain/search/create-search.ts';
 import type { DocumentKey } from './domain/search/indexes/index-source.ts';
-import { warmWorkspace } from './jobs/cache/contract.ts';
 import { syncDocument } from './jobs/search/contract.ts';
 import { withTenants } from './queues/enqueue/with-tenants.ts';
 import { importModule } from './queues/app-jobs/import-module.ts';
@@ -53,14 +50,13 @@ import { Postgres } from './lib/postgres/postgres.ts';
 import { QueryPatterns } from './lib/postgres/query-patterns/query-patterns.ts';
 import type { Columns, TableDefinition } from './lib/postgres/query-patterns/table-definition.ts';
 import type { Transaction } from './lib/postgres/transaction.ts';
-import type { RedisAddress } from './lib/redis/connect-redis.ts';
 import type { Kv } from './lib/kv/kv.ts';
 import { RedisConnection } from './lib/redis/redis-connection.ts';
-import { RateLimits } from './lib/resilience/rate-limits.ts';
-import { RemoteServices } from './lib/resilience/remote-services.ts';
+import type { RemoteServices } from './lib/resilience/remote-services.ts';
 import { Meter } from './lib/telemetry/meter.ts';
 import { Subscription } from './lib/postgres/subscription.ts';
 import { publishContracts, type JobRegistry } from './queues/job-registry.ts';
+import { cacheAddressOf, createCacheWarming, createRemoteServices } from './process-caches.ts';
 import { createRegistry, loadJobs } from './process-jobs.ts';
 import type { AppJobs } from './queues/app-jobs/define-jobs.ts';
 import { Transports } from './queues/open-transports.ts';
@@ -139,16 +135,18 @@ interface DomainParts {
   readonly remote: RemoteServices;
   readonly meter: Meter;
   readonly log: Log;
-  readonly caching: Omit<Caching, 'closeCaching'>;
+  readonly subscription: Subscription;
 }
 
-const createDomain = async ({ postgres, config, remote, meter, log, caching }: DomainParts) => {
+const createDomain = async ({ postgres, config, remote, subscription, meter, log }: DomainParts) => {
+  const redis = cacheAddressOf(config);
+  const { closeCaching, ...caching } = createCaching({ redis, postgres, subscription, meter, log });
   const { workspaceCache: cache } = caching;
   const queryVectors = config.openai.apiKey === undefined ? undefined : new CachedQueryVectors(caching.cache);
   const embeddings = new EmbeddingService(postgres, createEmbedder(config, remote), log, queryVectors);
   const searching = await createSearch({ config, postgres, remote, embeddings, log, importModule, cache });
   const searchAnalytics = new SearchAnalyticsService({
-    store: createAnalyticsStore(postgres, searching, config),
+    store: createAnalyticsStore(postgres, searching.elasticsearch, config),
     meter,
     log,
   });
@@ -167,30 +165,18 @@ const createDomain = async ({ postgres, config, remote, meter, log, caching }: D
     nodeVectors: new NodeVectors(vectors),
     vectors,
     embeddings,
+    ...caching,
     ...searching,
     searchAnalytics,
     closeDomain: async () => {
       await searchAnalytics.close();
       await embeddings.close();
       await searching.elasticsearch?.close();
+      await closeCaching();
+      await remote.close();
     },
   };
 };
-
-/** Searches are kept where they are answered. */
-const createAnalyticsStore = (
-  postgres: Postgres,
-  { elasticsearch }: Searching,
-  { retention, elasticsearch: settings }: Config,
-): AnalyticsStore =>
-  elasticsearch
-    ? new ElasticsearchAnalytics({
-        elasticsearch,
-        postgres,
-        prefix: settings?.prefix ?? '',
-        retentionMs: retention.searchesMs,
-      })
-    : new PostgresAnalytics(postgres);
 
 /** A saga and its job are written in one transaction. */
 const createSagas = (
@@ -265,33 +251,6 @@ const createKv = (postgres: Postgres, { redis, kvBackend }: Config, log: Log): K
       }
     : { backend: 'postgres', postgres };
 
-const cacheAddressOf = ({ redis: { url, cacheUrl, tls } }: Config): RedisAddress | undefined =>
-  cacheUrl === undefined
-    ? undefined
-    : { variable: cacheUrl === url ? 'REDIS_URL' : 'REDIS_CACHE_URL', url: cacheUrl, tls };
-
-const createRemoteServices = (postgres: Postgres, config: Config, meter: Meter, log: Log): RemoteServices =>
-  new RemoteServices({ meter, log, limits: new RateLimits({ redis: cacheAddressOf(config), postgres, log }) });
-
-type WarmedParts = Pick<Platform, 'postgres' | 'knowledge' | 'tags' | 'workspaces' | 'searchAnalytics' | 'log'>;
-
-const createCacheWarming = (
-  { searchAnalytics, ...parts }: WarmedParts,
-  { workspaceCache }: Pick<Caching, 'workspaceCache'>,
-  enqueuer: Enqueuer,
-): CacheWarmingService =>
-  new CacheWarmingService({
-    ...parts,
-    cache: workspaceCache,
-    searchedSince: (time) => searchAnalytics.searchedSince(time),
-    enqueue: async (workspaceIds) => {
-      await enqueuer.enqueueMany(
-        warmWorkspace,
-        workspaceIds.map((workspaceId) => ({ workspaceId })),
-      );
-    },
-  });
-
 const keepRefusedWith =
   (enqueuer: Enqueuer): Platform['keepRefused'] =>
   async (index, keys) => {
@@ -331,9 +290,7 @@ export const createPlatform = async (
   const jobMetrics = new JobMetrics(meter, registry);
   const remote = createRemoteServices(postgres, config, meter, log);
   const kv = createKv(postgres, config, log);
-  const redis = cacheAddressOf(config);
-  const { closeCaching, ...caching } = createCaching({ redis, postgres, subscription, meter, log });
-  const { closeDomain, ...domain } = await createDomain({ postgres, config, remote, meter, log, caching });
+  const { closeDomain, ...domain } = await createDomain({ postgres, config, remote, subscription, meter, log });
   const enqueuer = observeEnqueuer(jobs.enqueuer, jobMetrics);
   return {
     config,
@@ -348,8 +305,7 @@ export const createPlatform = async (
     ...jobs,
     enqueuer,
     ...domain,
-    ...caching,
-    cacheWarming: createCacheWarming({ postgres, log, ...domain }, caching, enqueuer),
+    cacheWarming: createCacheWarming({ postgres, log, ...domain }, enqueuer),
     keepRefused: keepRefusedWith(enqueuer),
     sagas: createSagas(postgres, enqueuer, parts, app),
     loops,
@@ -359,8 +315,6 @@ export const createPlatform = async (
     close: async () => {
       domain.databaseHealth.stopContinuousCheck();
       await closeDomain();
-      await closeCaching();
-      await remote.close();
       if (kv.backend === 'redis') await kv.redis.close();
       await announcements.close();
       await jobs.payloads.close();

@@ -16,7 +16,7 @@ export interface ShownSearchesParts {
 export class ShownSearches {
   readonly #parts: ShownSearchesParts;
   readonly #waiting = new Set<string>();
-  #timer: NodeJS.Timeout | undefined;
+  #isWaiting = false;
 
   constructor(parts: ShownSearchesParts) {
     this.#parts = parts;
@@ -26,11 +26,13 @@ export class ShownSearches {
   written(workspaceIds: Iterable<string>): void {
     for (const id of workspaceIds) this.#waiting.add(id);
     if (this.#waiting.size === 0) return;
-    this.#timer ??= setTimeout(() => void this.#forget(), this.#parts.refreshMs ?? 1_500).unref();
+    if (this.#isWaiting) return;
+    this.#isWaiting = true;
+    setTimeout(() => void this.#forget(), this.#parts.refreshMs ?? 1_500).unref();
   }
 
   async #forget(): Promise<void> {
-    this.#timer = undefined;
+    this.#isWaiting = false;
     const ids = [...this.#waiting];
     this.#waiting.clear();
     const { cache, log } = this.#parts;

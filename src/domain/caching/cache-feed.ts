@@ -32,13 +32,14 @@ const read = (text: string): Heard | undefined => {
   }
 };
 
+const apart = (work: Promise<unknown>, log: Log): void => {
+  work.catch((error: unknown) => log.warn({ event: 'cache.change-not-applied', err: error }));
+};
+
 /** Hears what was committed by whichever program, and has the cache forget it. */
 export const cacheFeed = ({ postgres, subscription, invalidation, log }: CacheFeedParts): CacheEar => ({
   name: 'changes',
   open: async (setHearing) => {
-    const apply = (work: Promise<unknown>): void => {
-      work.catch((error: unknown) => log.warn({ event: 'cache.change-not-applied', err: error }));
-    };
     /** What was said meanwhile nobody heard; the stream's sink says it to the cache itself, whoever listens here. */
     const catchUp = async (): Promise<void> => {
       setHearing(false);
@@ -51,9 +52,9 @@ export const cacheFeed = ({ postgres, subscription, invalidation, log }: CacheFe
       (text) => {
         const heard = read(text);
         if (!heard) return;
-        apply(heard.told ? invalidation.triggerRules(heard.change) : invalidation.handleChange(heard.change));
+        apart(heard.told ? invalidation.triggerRules(heard.change) : invalidation.handleChange(heard.change), log);
       },
-      () => apply(catchUp()),
+      () => apart(catchUp(), log),
     );
     setHearing(true);
     return stop;

@@ -23,7 +23,7 @@ export interface Caching {
   readonly cache: CacheManager;
   readonly cacheInvalidation: CacheInvalidation;
   readonly workspaceCache: WorkspaceCache;
-  closeCaching(): Promise<void>;
+  readonly closeCaching: () => Promise<void>;
 }
 
 const compressAboveBytes = 4_096;

@@ -15,7 +15,7 @@ const ordered = (value: unknown): unknown => {
 };
 
 /** A short text that is equal for equal parameters, in whichever order their fields are. */
-export const hashOf = (parameters: unknown): string =>
+const hashOf = (parameters: unknown): string =>
   createHash('sha256')
     .update(JSON.stringify(ordered(parameters)) ?? '')
     .digest('base64url')

@@ -79,6 +79,8 @@ const longestMember = 100_000;
 const keysAtOnce = 100;
 const noOptions = Object.freeze({});
 
+const isNoMember = (member: unknown): boolean => typeof member !== 'string' || member.length > longestMember;
+
 const readTtl = (given: number | undefined, fallback: number): number => {
   if (given === undefined) return fallback;
   const parsed = ttl.safeParse(given);
@@ -270,8 +272,7 @@ export class CacheManager {
     { ttlMs }: { readonly ttlMs?: number } = {},
   ): Promise<number> {
     checkKey(key);
-    const isBad = (member: unknown) => typeof member !== 'string' || member.length > longestMember;
-    if (members.length > mostMembers || members.some(isBad)) {
+    if (members.length > mostMembers || members.some(isNoMember)) {
       const message = `must be up to ${mostMembers} texts of at most ${longestMember} characters`;
       throw validationError('the cache', [{ path: 'members', message }]);
     }

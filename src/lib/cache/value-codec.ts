@@ -60,7 +60,9 @@ const scan = (value: unknown, path: (string | number)[], places: Place[], inArra
     case 'object':
       if (value !== null) scanObject(value, path, places);
       return;
-    default:
+    case 'bigint':
+    case 'function':
+    case 'symbol':
       throw new Unserialisable(path, `is a ${typeof value}`);
   }
 };
@@ -104,7 +106,7 @@ const isHolder = (value: unknown): value is Record<string | number, unknown> =>
 const isKind = (kind: unknown): kind is Place[0] => kind === 'd' || kind === 'f' || kind === 'b';
 
 /** What {@link encodeValue} made, as it was. @throws for anything else. */
-export const reviveValue = (value: unknown, places: readonly unknown[]): unknown => {
+const reviveValue = (value: unknown, places: readonly unknown[]): unknown => {
   const root: Record<string | number, unknown> = { value };
   for (const place of places) {
     if (!Array.isArray(place)) throw new TypeError('not a place');

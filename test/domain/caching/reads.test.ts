@@ -103,12 +103,22 @@ const suite = (redis?: { readonly url: string }): void => {
 
   test('hit rates are on /metrics, by entity', async () => {
     const lines = (await platforms.one.meter.expose()).split('\n').filter((line) => line.startsWith('treadle_cache_'));
-    const valueOf = (start: string) => Number(lines.find((line) => line.startsWith(start))?.split(' ').at(-1));
+    const valueOf = (start: string) =>
+      Number(
+        lines
+          .find((line) => line.startsWith(start))
+          ?.split(' ')
+          .at(-1),
+      );
     expect(valueOf('treadle_cache_reads_total{entity="knowledge",outcome="memory"}')).toBeGreaterThan(0);
     expect(valueOf('treadle_cache_hit_rate{entity="search"}')).toBeGreaterThan(0);
   });
 };
 
-describe('reads through the cache, in memory', () => suite());
+describe('reads through the cache, in memory', () => {
+  suite();
+});
 
-describeWithRedis('reads through the cache, with Redis', () => suite(useRedis()));
+describeWithRedis('reads through the cache, with Redis', () => {
+  suite(useRedis());
+});

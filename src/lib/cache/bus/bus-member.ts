@@ -48,7 +48,7 @@ const forgottenAfterMs = 600_000;
 const keysAtOnce = 500;
 
 /** Cuts what is too long for one message; what is too long by itself becomes everything. */
-export const cutInvalidation = (invalidation: Invalidation, maxBytes: number): readonly Invalidation[] => {
+const cutInvalidation = (invalidation: Invalidation, maxBytes: number): readonly Invalidation[] => {
   const fits = Buffer.byteLength(JSON.stringify(invalidation)) <= maxBytes;
   const names = 'keys' in invalidation ? invalidation.keys : 'tags' in invalidation ? invalidation.tags : [];
   if (fits && names.length <= keysAtOnce) return [invalidation];
