@@ -20,6 +20,7 @@ const benchmarks: Readonly<Record<string, () => Promise<Bench>>> = {
   data: async () => (await import('./data.ts')).benchData,
   vectors: async () => (await import('./vectors.ts')).benchVectors,
   sync: async () => (await import('./sync.ts')).benchSync,
+  cache: async () => (await import('./cache.ts')).benchCache,
   relevance: async () => (await import('./relevance.ts')).benchRelevance,
 };
 

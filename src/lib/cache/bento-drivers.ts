@@ -71,7 +71,7 @@ const redisDriver = (layers: CacheLayers, fetched: WeakSet<object>): L2CacheDriv
     namespace: () => driver,
     get: async (key) => {
       const since = memory.log.now;
-      const found = await redis?.layer?.get(key);
+      const found = await redis?.layer?.get(key, since);
       if (!found) return undefined;
       const entry = layers.localOf(found, since);
       fetched.add(entry);

@@ -6,7 +6,7 @@ import type { LocalEntry } from './local-store.ts';
 import type { MemoryLayer } from './memory-layer.ts';
 import type { Found } from './redis-layer.ts';
 import type { RedisSide } from './redis-side.ts';
-import { deepFreeze, encodeValue, frozenCopy, type EncodedValue } from './value-codec.ts';
+import { encodeValue, frozenCopy, type EncodedValue } from './value-codec.ts';
 
 export interface CacheLayersParts {
   readonly memory: MemoryLayer;
@@ -59,7 +59,7 @@ export class CacheLayers {
     const held = this.fresh(key);
     if (held) return { value: held.value, from: 'memory' };
     const since = this.memory.log.now;
-    return this.taken(key, await this.redis?.layer?.get(key), since);
+    return this.taken(key, await this.redis?.layer?.get(key, since), since);
   }
 
   /** In the order of the keys. */
@@ -72,14 +72,17 @@ export class CacheLayers {
     const layer = this.redis?.layer;
     if (missing.length === 0 || !layer) return reads;
     const since = this.memory.log.now;
-    const found = await layer.getMany(missing.map(({ key }) => key));
+    const found = await layer.getMany(
+      missing.map(({ key }) => key),
+      since,
+    );
     for (const [index, { key, place }] of missing.entries()) reads[place] = this.taken(key, found[index], since);
     return reads;
   }
 
   /** An entry that memory may hold, of what was read from Redis at `since`. */
   localOf(found: Found, since: number): LocalEntry {
-    if (found.kind === 'entry') return { ...found.entry, value: deepFreeze(found.entry.value), since };
+    if (found.kind === 'entry') return found.entry;
     // A counter changes elsewhere: it is read, and not remembered.
     const now = Date.now();
     return { value: found.value, tags: [], bytes: 0, createdAt: now, expiresAt: now + 1_000, diesAt: now, since };

@@ -13,10 +13,12 @@ export const checkKey = (key: unknown): string => {
 /** What would end a hash tag, and what can't be read in a terminal. */
 // oxlint-disable-next-line no-control-regex
 const unsafe = /[%{}\u0000-\u0020\u007f-\uffff]+/g;
+const safe = /^[!-$&-z|~]*$/;
 const special = /[*?[\]\\]/g;
 
 /** Any text as a part of a key of Redis, and back by {@link fromRedisText}. */
-export const toRedisText = (text: string): string => text.replaceAll(unsafe, encodeURIComponent);
+export const toRedisText = (text: string): string =>
+  safe.test(text) ? text : text.replaceAll(unsafe, encodeURIComponent);
 
 export const fromRedisText = (text: string): string => (text.includes('%') ? decodeURIComponent(text) : text);
 

@@ -1,5 +1,6 @@
 import { InvalidationLog, type Invalidation } from './invalidation.ts';
 import { patternOf } from './key-pattern.ts';
+import { deepFreeze } from './value-codec.ts';
 import { LocalStore, type LocalEntry, type LocalStats } from './local-store.ts';
 
 /** How old a value may become of which nobody would hear that it no longer holds. */
@@ -39,6 +40,8 @@ export class MemoryLayer {
   keep(key: string, entry: LocalEntry): boolean {
     if (!this.log.allows(key, entry.tags, entry.since)) return false;
     if (!this.#keeps) return true;
+    // It is given to everybody who asks.
+    deepFreeze(entry.value);
     if (this.#deaf.size > 0) {
       const latest = Date.now() + blindMs;
       const { expiresAt, diesAt } = entry;

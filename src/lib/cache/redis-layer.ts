@@ -1,11 +1,12 @@
 import { randomUUID } from 'node:crypto';
 import type { Log } from '../log/create-log.ts';
-import { runScript, runScriptForBytes } from '../redis/redis-script.ts';
+import { runScript } from '../redis/redis-script.ts';
 import { toRedisText } from './cache-text.ts';
 import { isForeignKind, type RedisGate } from './redis-gate.ts';
 import type { RedisNames } from './redis-names.ts';
 import { claimEntry, releaseClaim, renewClaim, storeClaimed, storeOver, tagEntry } from './redis-scripts.ts';
-import { decodeEntry, encodeEntry, type EncodedValue, type StoredEntry } from './value-codec.ts';
+import type { LocalEntry } from './local-store.ts';
+import { decodeEntry, encodeEntry, type EncodedValue } from './value-codec.ts';
 
 export interface RedisLayerParts {
   readonly gate: RedisGate;
@@ -16,11 +17,11 @@ export interface RedisLayerParts {
 
 /** What was found under a key: an entry, or a counter, which memory does not keep. Times are those of this process. */
 export type Found =
-  | { readonly kind: 'entry'; readonly entry: StoredEntry }
+  | { readonly kind: 'entry'; readonly entry: LocalEntry }
   | { readonly kind: 'counter'; readonly value: number };
 
 /** What to store; times are those of this process. */
-export interface ToStore extends Pick<StoredEntry, 'tags' | 'createdAt' | 'expiresAt' | 'diesAt'> {
+export interface ToStore extends Pick<LocalEntry, 'tags' | 'createdAt' | 'expiresAt' | 'diesAt'> {
   readonly encoded: EncodedValue;
 }
 
@@ -55,32 +56,35 @@ export class RedisLayer {
     this.#parts = parts;
   }
 
-  async get(key: string): Promise<Found | undefined> {
+  /** `since`: how far the log of invalidations had come before. */
+  async get(key: string, since: number): Promise<Found | undefined> {
     if (this.#clockIsOld) await this.#readClock();
     const name = this.#parts.names.value(key);
-    const asked = await this.#parts.gate.ask((client) => client.getBuffer(name).catch(asForeign));
-    return asked.ok ? this.#read(asked.value) : undefined;
+    const asked = await this.#parts.gate.ask((client) => client.get(name).catch(asForeign));
+    return asked.ok ? this.#read(asked.value, since) : undefined;
   }
 
   /** One command where there is one server, else one a key, all sent at once. In the order of the keys. */
-  async getMany(keys: readonly string[]): Promise<readonly (Found | undefined)[]> {
+  async getMany(keys: readonly string[], since: number): Promise<readonly (Found | undefined)[]> {
     if (this.#clockIsOld) await this.#readClock();
     const names = keys.map((key) => this.#parts.names.value(key));
-    const asked = await this.#parts.gate.ask((client): Promise<readonly (Buffer | null | typeof foreign)[]> => {
-      if (!('nodes' in client)) return client.mgetBuffer(names);
-      return Promise.all(names.map((name) => client.getBuffer(name).catch(asForeign)));
+    const asked = await this.#parts.gate.ask((client): Promise<readonly (string | null | typeof foreign)[]> => {
+      if (!('nodes' in client)) return client.mget(names);
+      return Promise.all(names.map((name) => client.get(name).catch(asForeign)));
     });
-    return asked.ok ? asked.value.map((bytes) => this.#read(bytes)) : keys.map(() => undefined);
+    return asked.ok ? asked.value.map((text) => this.#read(text, since)) : keys.map(() => undefined);
   }
 
   /** Claims the right to compute an entry. `force`: whoever computes it now is not to store what it finds. */
-  async claim(key: string, leaseMs: number, { force = false }: { readonly force?: boolean } = {}): Promise<Claimed> {
+  async claim(
+    key: string,
+    leaseMs: number,
+    { since, force = false }: { readonly since: number; readonly force?: boolean },
+  ): Promise<Claimed> {
     if (this.#clockIsOld) await this.#readClock();
     const token = randomUUID();
     const asked = await this.#parts.gate.ask((client) =>
-      runScriptForBytes(client, claimEntry, this.#parts.names.pair(key), [token, leaseMs, force ? 1 : 0]).catch(
-        asForeign,
-      ),
+      runScript(client, claimEntry, this.#parts.names.pair(key), [token, leaseMs, force ? 1 : 0]).catch(asForeign),
     );
     if (!asked.ok) return { state: 'away' };
     const answer: readonly unknown[] = Array.isArray(asked.value) ? asked.value : [];
@@ -88,8 +92,8 @@ export class RedisLayer {
       this.corrupted += 1;
       return { state: 'away' };
     }
-    const [claimed, bytes] = answer;
-    const found = this.#read(Buffer.isBuffer(bytes) ? bytes : null);
+    const [claimed, text] = answer;
+    const found = this.#read(typeof text === 'string' ? text : null, since);
     return claimed === 1 ? { state: 'mine', token, found } : { state: 'taken', found };
   }
 
@@ -119,25 +123,25 @@ export class RedisLayer {
 
   /** Stores what was computed under a claim; false: the claim is gone, or Redis is. */
   async storeClaimed(key: string, token: string, entry: ToStore): Promise<boolean> {
-    const { bytes, ms } = this.#encode(entry);
+    const { text, ms } = this.#encode(entry);
     const asked = await this.#parts.gate.ask((client) =>
-      runScript(client, storeClaimed, this.#parts.names.pair(key), [token, bytes, ms]),
+      runScript(client, storeClaimed, this.#parts.names.pair(key), [token, text, ms]),
     );
     return asked.ok && asked.value === 1;
   }
 
   /** Stores over whatever is there or is computed. False: it may not be there, and something older may. */
   async store(key: string, entry: ToStore, leaseMs: number): Promise<boolean> {
-    const { bytes, ms } = this.#encode(entry);
+    const { text, ms } = this.#encode(entry);
     if (entry.tags.length === 0) {
       const asked = await this.#parts.gate.ask((client) =>
-        runScript(client, storeOver, this.#parts.names.pair(key), [bytes, ms]),
+        runScript(client, storeOver, this.#parts.names.pair(key), [text, ms]),
       );
       return asked.ok;
     }
     // Its tags may be invalidated meanwhile, which takes the claim away: what is given now is newer than that.
     for (let attempt = 0; attempt < storeAttempts; attempt += 1) {
-      const claim = await this.claim(key, leaseMs, { force: true });
+      const claim = await this.claim(key, leaseMs, { since: 0, force: true });
       if (claim.state !== 'mine' || !(await this.tag(key, entry.tags, ms))) return false;
       if (await this.storeClaimed(key, claim.token, entry)) return true;
     }
@@ -158,30 +162,19 @@ export class RedisLayer {
     this.#aheadMs = Number(seconds) * 1_000 + Number(microseconds) / 1_000 - (before + Date.now()) / 2;
   }
 
-  #encode({ encoded, tags, createdAt, expiresAt, diesAt }: ToStore): { readonly bytes: Buffer; readonly ms: number } {
+  #encode({ encoded, tags, createdAt, expiresAt, diesAt }: ToStore): { readonly text: string; readonly ms: number } {
     const ahead = this.#aheadMs;
     const times = { createdAt: createdAt + ahead, expiresAt: expiresAt + ahead, diesAt: diesAt + ahead };
-    const bytes = encodeEntry(encoded, { tags, ...times }, this.#parts.compressAboveBytes);
-    return { bytes, ms: Math.max(1, Math.ceil(diesAt - Date.now())) };
+    const text = encodeEntry(encoded, { tags, ...times }, this.#parts.compressAboveBytes);
+    return { text, ms: Math.max(1, Math.ceil(diesAt - Date.now())) };
   }
 
-  #read(bytes: Buffer | typeof foreign | null): Found | undefined {
-    if (bytes === null) return undefined;
+  #read(text: string | typeof foreign | null, since: number): Found | undefined {
+    if (text === null) return undefined;
     try {
-      if (bytes === foreign) throw new TypeError('a value of another kind');
-      if (bytes.length <= longestCounter && digits.test(bytes.toString('latin1')))
-        return { kind: 'counter', value: Number(bytes.toString('latin1')) };
-      const entry = decodeEntry(bytes);
-      const ahead = this.#aheadMs;
-      return {
-        kind: 'entry',
-        entry: {
-          ...entry,
-          createdAt: entry.createdAt - ahead,
-          expiresAt: entry.expiresAt - ahead,
-          diesAt: entry.diesAt - ahead,
-        },
-      };
+      if (text === foreign) throw new TypeError('a value of another kind');
+      if (text.length <= longestCounter && digits.test(text)) return { kind: 'counter', value: Number(text) };
+      return { kind: 'entry', entry: decodeEntry(text, { aheadMs: this.#aheadMs, since }) };
     } catch (error) {
       if (this.corrupted === 0) this.#parts.log.warn({ event: 'cache.foreign-value', err: error });
       this.corrupted += 1;

@@ -79,7 +79,7 @@ return removed
 export const addToCounter = redisScript(`
 local held = redis.call('GET', KEYS[1])
 if held and not string.find(held, '^%-?%d+$') then
-  local number = string.match(held, '^{"$":1,.*"v":(%-?%d+)}$')
+  local number = string.match(held, '^$1,[%d,]+;(%-?%d+)$')
   if not number then return {0} end
   redis.call('SET', KEYS[1], number)
 end

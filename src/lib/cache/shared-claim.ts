@@ -59,7 +59,7 @@ export const awaitTurn = async (layers: CacheLayers, key: string, options: TurnO
   for (let pollMs = firstPollMs; ; pollMs = Math.min(longestPollMs, pollMs * 1.5)) {
     const since = layers.memory.log.now;
     const layer = layers.redis?.layer;
-    const claimed = layer ? await layer.claim(key, leaseMs) : undefined;
+    const claimed = layer ? await layer.claim(key, leaseMs, { since }) : undefined;
     if (!layer || !claimed || claimed.state === 'away') return { kind: 'mine', since, claim: undefined };
     const entry = claimed.found && layers.localOf(claimed.found, since);
     const isDone = !options.isRefresh && entry !== undefined && entry.expiresAt > Date.now();

@@ -1,12 +1,14 @@
 import { zstdCompressSync, zstdDecompressSync } from 'node:zlib';
+import type { LocalEntry } from './local-store.ts';
 
 /** Where in a value something lies that JSON does not know: a date, or the bytes of numbers. */
 type Place = readonly [kind: 'd' | 'f' | 'b', ...path: (string | number)[]];
 
 const deepest = 100;
 const largestBytes = 64 * 1024 * 1024;
-const compressedMark = 0x5a;
-const jsonMark = 0x7b;
+const compressedMark = 'Z';
+const entryMark = '$1,';
+const longestHead = 80;
 
 /** Why a value can't be kept: where, and what it is. */
 export class Unserialisable extends Error {
@@ -126,54 +128,86 @@ const reviveValue = (value: unknown, places: readonly unknown[]): unknown => {
   return root['value'];
 };
 
-/** What lies in Redis of an entry. Times are those of Redis. */
-export interface StoredEntry {
-  readonly value: unknown;
-  readonly tags: readonly string[];
-  readonly createdAt: number;
-  /** When it stops to be fresh. */
-  readonly expiresAt: number;
-  /** When it is gone. */
-  readonly diesAt: number;
-  readonly bytes: number;
-}
-
+/**
+ * An entry as text, which clients read sooner than bytes: `$1,<created at>,<ttl>,<grace>,<length>;`, so many characters of
+ * JSON with tags and places, and the value as JSON. Times are those of Redis, in milliseconds.
+ */
 export const encodeEntry = (
-  { json, places }: EncodedValue,
-  { tags, createdAt, expiresAt, diesAt }: Pick<StoredEntry, 'tags' | 'createdAt' | 'expiresAt' | 'diesAt'>,
+  { json = '', places }: EncodedValue,
+  { tags, createdAt, expiresAt, diesAt }: Pick<LocalEntry, 'tags' | 'createdAt' | 'expiresAt' | 'diesAt'>,
   compressAboveBytes: number | undefined,
-): Buffer => {
-  const times = `{"$":1,"at":${Math.round(createdAt)},"ex":${Math.round(expiresAt)},"di":${Math.round(diesAt)}`;
-  const tagged = tags.length === 0 ? '' : `,"t":${JSON.stringify(tags)}`;
-  const placed = places.length === 0 ? '' : `,"p":${JSON.stringify(places)}`;
-  const text = Buffer.from(`${times}${tagged}${placed}${json === undefined ? '' : `,"v":${json}`}}`);
+): string => {
+  const more = tags.length + places.length === 0 ? '' : JSON.stringify({ t: tags, p: places });
+  const times = [createdAt, expiresAt - createdAt, diesAt - expiresAt].map((time) => Math.round(time));
+  const text = `${entryMark}${times.join(',')},${more.length};${more}${json}`;
   if (compressAboveBytes === undefined || text.length <= compressAboveBytes) return text;
-  return Buffer.concat([Buffer.of(compressedMark), zstdCompressSync(text)]);
+  return compressedMark + zstdCompressSync(text).toString('base64');
 };
 
-const parse = (bytes: Buffer): unknown => {
-  if (bytes[0] === jsonMark) return JSON.parse(bytes.toString());
-  if (bytes[0] !== compressedMark) throw new TypeError('nothing of ours');
-  const text: unknown = zstdDecompressSync(bytes.subarray(1), { maxOutputLength: largestBytes }).toString();
-  return JSON.parse(String(text));
+const uncompressed = (text: string): string => {
+  if (!text.startsWith(compressedMark)) return text;
+  const compressed = Buffer.from(text.slice(compressedMark.length), 'base64');
+  return zstdDecompressSync(compressed, { maxOutputLength: largestBytes }).toString();
 };
 
 const isText = (value: unknown): value is string => typeof value === 'string';
 
-/** @throws for bytes that {@link encodeEntry} did not make. */
-export const decodeEntry = (bytes: Buffer): StoredEntry => {
-  const parsed = parse(bytes);
-  if (!isHolder(parsed) || parsed['$'] !== 1) throw new TypeError('nothing of ours');
-  const { at, ex, di, t = [], p = [], v } = parsed;
-  if (typeof at !== 'number' || typeof ex !== 'number' || typeof di !== 'number') throw new TypeError('without times');
-  if (!Array.isArray(t) || !Array.isArray(p)) throw new TypeError('without tags or places');
+const readMore = (json: string): { readonly tags: readonly string[]; readonly places: readonly unknown[] } => {
+  const more: unknown = JSON.parse(json);
+  const { t, p } = isHolder(more) ? more : {};
+  if (!Array.isArray(t) || !Array.isArray(p) || !t.every(isText)) throw new TypeError('without tags or places');
+  return { tags: t, places: p };
+};
+
+const nothingMore = { tags: [], places: [] } as const;
+
+interface Head {
+  readonly at: number;
+  readonly ttl: number;
+  readonly grace: number;
+  /** Of what follows, before the value. */
+  readonly length: number;
+  readonly end: number;
+}
+
+const [zero, nine, comma, semicolon] = [0x30, 0x39, 0x2c, 0x3b];
+
+/** Digit by digit: it is done for every entry that is read. */
+const readHead = (text: string): Head => {
+  const fields: [number, number, number, number] = [0, 0, 0, 0];
+  let field = 0;
+  if (!text.startsWith(entryMark)) throw new TypeError('nothing of ours');
+  for (let end = entryMark.length; end < longestHead; end += 1) {
+    const code = text.charCodeAt(end);
+    if (code >= zero && code <= nine) fields[field] = (fields[field] ?? 0) * 10 + code - zero;
+    else if (code === comma && field < 3) field += 1;
+    else if (code === semicolon && field === 3) {
+      const [at, ttl, grace, length] = fields;
+      return { at, ttl, grace, length, end: end + 1 };
+    } else break;
+  }
+  throw new TypeError('nothing of ours');
+};
+
+/** With times that are `aheadMs` less, as read at `since`. @throws for text that {@link encodeEntry} did not make. */
+export const decodeEntry = (
+  stored: string,
+  { aheadMs, since }: { readonly aheadMs: number; readonly since: number },
+): LocalEntry => {
+  const text = uncompressed(stored);
+  const { at, ttl, grace, length, end } = readHead(text);
+  const from = end + length;
+  const { tags, places } = length === 0 ? nothingMore : readMore(text.slice(end, from));
+  const value: unknown = from >= text.length ? undefined : JSON.parse(text.slice(from));
+  const createdAt = at - aheadMs;
   return {
-    value: p.length === 0 ? v : reviveValue(v, p),
-    tags: t.filter(isText),
-    createdAt: at,
-    expiresAt: ex,
-    diesAt: di,
-    bytes: bytes.length,
+    value: places.length === 0 ? value : reviveValue(value, places),
+    tags,
+    createdAt,
+    expiresAt: createdAt + ttl,
+    diesAt: createdAt + ttl + grace,
+    bytes: stored.length,
+    since,
   };
 };
 

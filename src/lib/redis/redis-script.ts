@@ -13,34 +13,17 @@ export const redisScript = (lua: string): RedisScript => ({
   sha: createHash('sha1').update(lua).digest('hex'),
 });
 
-type ScriptArguments = readonly (string | number | Buffer)[];
-
 /** Sent whole only to a server that does not know it yet. @throws what the script or the connection throws. */
 export const runScript = async (
   client: RedisClient,
   { lua, sha }: RedisScript,
   keys: readonly string[],
-  args: ScriptArguments,
+  args: readonly (string | number)[],
 ): Promise<unknown> => {
   try {
     return await client.evalsha(sha, keys.length, ...keys, ...args);
   } catch (error) {
     if (redisCodeOf(error) !== 'NOSCRIPT') throw error;
     return client.eval(lua, keys.length, ...keys, ...args);
-  }
-};
-
-/** As {@link runScript}; texts in the answer are bytes, as Redis has them. */
-export const runScriptForBytes = async (
-  client: RedisClient,
-  { lua, sha }: RedisScript,
-  keys: readonly string[],
-  args: ScriptArguments,
-): Promise<unknown> => {
-  try {
-    return await client.callBuffer('evalsha', sha, keys.length, ...keys, ...args);
-  } catch (error) {
-    if (redisCodeOf(error) !== 'NOSCRIPT') throw error;
-    return client.callBuffer('eval', lua, keys.length, ...keys, ...args);
   }
 };

@@ -28,10 +28,11 @@ describeWithRedis('what a cache asks of Redis', () => {
       // Members of tags go with what they name.
       await cache.invalidateByTag('left');
       await cache.invalidateByTag('all');
-      const left = (await monitor.keys()).filter((key) => key.startsWith('{treadle:cache:'));
-      expect(left.filter((key) => !/\{treadle:cache:test:k:(counter|set):1\}/.test(key))).toEqual(
-        [expect.stringContaining(':t:tag:0'), expect.stringContaining(':t:tag:2')].slice(0, left.length - 2),
-      );
+      const left = (await monitor.keys()).filter((key) => key.startsWith('{treadle:cache:test:k:'));
+      expect(left.toSorted((a, b) => a.localeCompare(b))).toEqual([
+        '{treadle:cache:test:k:counter:1}',
+        '{treadle:cache:test:k:set:1}:s',
+      ]);
       await cache.clear();
       expect((await monitor.keys()).filter((key) => key.startsWith('{treadle:'))).toEqual([]);
       const commands = new Set((await monitor.seen()).map(([name = '']) => name.toLowerCase()));
