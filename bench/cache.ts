@@ -59,10 +59,13 @@ const keyOf = (index: number): string => `document:${index % keyCount}`;
 interface World {
   readonly servers: BenchServers;
   readonly sizes: Sizes;
-  open(settings: CacheSettingsInput, options?: { readonly withoutRedis?: boolean }): Promise<CacheManager>;
+  readonly open: (settings: CacheSettingsInput, options?: { readonly withoutRedis?: boolean }) => Promise<CacheManager>;
 }
 
-const openWorld = (servers: BenchServers, sizes: Sizes): { readonly world: World; close(): Promise<void> } => {
+const openWorld = (
+  servers: BenchServers,
+  sizes: Sizes,
+): { readonly world: World; readonly close: () => Promise<void> } => {
   const log = createLog({ level: 'warn' });
   const { postgresUrl: url, redisUrl } = servers;
   const postgres = new Postgres(

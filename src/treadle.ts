@@ -1,6 +1,8 @@
 // What `import … from 'treadle'` gives: everything that modules of contracts and handlers need.
 export * from './domain/sagas/define-saga.ts';
 export * from './domain/search/define-index.ts';
+export { CacheKeyBuilder } from './lib/cache/cache-key-builder.ts';
+export { CACHE_PRESETS } from './lib/cache/cache-presets.ts';
 export * from './lib/errors/app-error.ts';
 export type * from './lib/errors/catalogue.ts';
 export {

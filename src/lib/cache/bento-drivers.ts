@@ -44,6 +44,7 @@ const memoryDriver = ({ memory }: CacheLayers): L1CacheDriver => {
     set: (key, text) => {
       const { value: entry, logicalExpiration } = asItem(text);
       // Of a stale value that answers for its source once more, the end of its grace stays where it was.
+      if (entry.isCounter) return true;
       return memory.keep(key, { ...entry, expiresAt: Math.min(logicalExpiration, entry.diesAt) });
     },
     getRemainingTtl: (key) => {
@@ -71,9 +72,8 @@ const redisDriver = (layers: CacheLayers, fetched: WeakSet<object>): L2CacheDriv
     namespace: () => driver,
     get: async (key) => {
       const since = memory.log.now;
-      const found = await redis?.layer?.get(key, since);
-      if (!found) return undefined;
-      const entry = layers.localOf(found, since);
+      const entry = await redis?.layer?.get(key, since);
+      if (!entry) return undefined;
       fetched.add(entry);
       return asText(itemOf(entry));
     },

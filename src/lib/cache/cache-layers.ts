@@ -4,7 +4,6 @@ import type { CacheSettings } from './cache-settings.ts';
 import type { Invalidation } from './invalidation.ts';
 import type { LocalEntry } from './local-store.ts';
 import type { MemoryLayer } from './memory-layer.ts';
-import type { Found } from './redis-layer.ts';
 import type { RedisSide } from './redis-side.ts';
 import { encodeValue, frozenCopy, type EncodedValue } from './value-codec.ts';
 
@@ -14,12 +13,6 @@ export interface CacheLayersParts {
   readonly member: BusMember | undefined;
   readonly counts: CacheCounts;
   readonly settings: CacheSettings;
-}
-
-/** What is read is an entry, or a counter. */
-export interface Read {
-  readonly value: unknown;
-  readonly from: 'memory' | 'redis';
 }
 
 export interface Life {
@@ -51,41 +44,49 @@ export class CacheLayers {
 
   /** Fresh, from memory. */
   fresh(key: string): LocalEntry | undefined {
+    if (!this.memory.keeps) return undefined;
     const entry = this.memory.get(key);
     return entry && entry.expiresAt > Date.now() ? entry : undefined;
   }
 
-  async read(key: string): Promise<Read | undefined> {
+  /** Fresh, from wherever; what is found is counted. */
+  async read(key: string): Promise<LocalEntry | undefined> {
     const held = this.fresh(key);
-    if (held) return { value: held.value, from: 'memory' };
+    if (held) {
+      this.counts.note(key, 'memory');
+      return held;
+    }
     const since = this.memory.log.now;
-    return this.taken(key, await this.redis?.layer?.get(key, since), since);
+    const found = this.#taken(key, await this.redis?.layer?.get(key, since), Date.now());
+    if (found) this.counts.note(key, 'redis');
+    return found;
   }
 
-  /** In the order of the keys. */
-  async readMany(keys: readonly string[]): Promise<readonly (Read | undefined)[]> {
-    const reads = keys.map((key): Read | undefined => {
+  /** As {@link read}, in the order of the keys; counted if it is asked for. */
+  async readMany(
+    keys: readonly string[],
+    { counted }: { readonly counted: boolean },
+  ): Promise<readonly (LocalEntry | undefined)[]> {
+    const missing: string[] = [];
+    const reads = keys.map((key) => {
       const held = this.fresh(key);
-      return held && { value: held.value, from: 'memory' };
+      if (!held) missing.push(key);
+      else if (counted) this.counts.note(key, 'memory');
+      return held;
     });
-    const missing = keys.flatMap((key, place) => (reads[place] ? [] : [{ key, place }]));
     const layer = this.redis?.layer;
     if (missing.length === 0 || !layer) return reads;
-    const since = this.memory.log.now;
-    const found = await layer.getMany(
-      missing.map(({ key }) => key),
-      since,
-    );
-    for (const [index, { key, place }] of missing.entries()) reads[place] = this.taken(key, found[index], since);
-    return reads;
-  }
-
-  /** An entry that memory may hold, of what was read from Redis at `since`. */
-  localOf(found: Found, since: number): LocalEntry {
-    if (found.kind === 'entry') return found.entry;
-    // A counter changes elsewhere: it is read, and not remembered.
+    const found = await layer.getMany(missing, this.memory.log.now);
     const now = Date.now();
-    return { value: found.value, tags: [], bytes: 0, createdAt: now, expiresAt: now + 1_000, diesAt: now, since };
+    let next = -1;
+    return reads.map((held, place) => {
+      if (held) return held;
+      next += 1;
+      const key = keys[place] ?? '';
+      const entry = this.#taken(key, found[next], now);
+      if (entry && counted) this.counts.note(key, 'redis');
+      return entry;
+    });
   }
 
   /** @throws Unserialisable. */
@@ -139,12 +140,10 @@ export class CacheLayers {
   }
 
   /** What was read from Redis, remembered here. */
-  taken(key: string, found: Found | undefined, since: number): Read | undefined {
-    if (!found) return undefined;
-    const entry = this.localOf(found, since);
-    if (entry.expiresAt <= Date.now()) return undefined;
-    if (found.kind === 'entry') this.memory.keep(key, entry);
-    return { value: entry.value, from: 'redis' };
+  #taken(key: string, entry: LocalEntry | undefined, now: number): LocalEntry | undefined {
+    if (!entry || entry.expiresAt <= now) return undefined;
+    if (!entry.isCounter) this.memory.keep(key, entry);
+    return entry;
   }
 
   async #tell(invalidation: Invalidation): Promise<boolean> {

@@ -4,7 +4,7 @@ import type { Metric } from '../telemetry/metric-text.ts';
 import type { BusCounts } from './bus/bus-member.ts';
 import { checkKey } from './cache-text.ts';
 import { CacheCounts } from './cache-metrics.ts';
-import type { CacheLayers, Read } from './cache-layers.ts';
+import type { CacheLayers } from './cache-layers.ts';
 import { checkSetOptions, readSettings, ttl, type CacheSettings, type CacheSettingsInput } from './cache-settings.ts';
 import type { ComputeOptions, SetOptions } from './cache-settings.ts';
 import { ComputeEngine } from './compute-engine.ts';
@@ -137,9 +137,8 @@ export class CacheManager {
   async get<T>(key: string): Promise<T | null | undefined> {
     const { layers } = this.#use().stores;
     checkKey(key);
-    const read = (await layers.read(key)) ?? (await this.#counters([key])).get(key);
-    this.#counts.note(key, read?.from ?? 'miss');
-    return valueOf<T>(read);
+    const entry = await layers.read(key);
+    return asType<T | null | undefined>(entry ? entry.value : (await this.#counters([key])).get(key));
   }
 
   /**
@@ -205,7 +204,7 @@ export class CacheManager {
     const { layers } = this.#use().stores;
     const missing: string[] = [];
     for (const part of chunksOf(keys.map(checkKey), keysAtOnce)) {
-      const reads = await layers.readMany(part);
+      const reads = await layers.readMany(part, { counted: false });
       missing.push(...part.filter((_, place) => !reads[place]));
     }
     return missing;
@@ -217,15 +216,15 @@ export class CacheManager {
     for (const key of keys) checkKey(key);
     const found = new Map<string, T | null>();
     for (const part of chunksOf(keys, keysAtOnce)) {
-      const reads = await layers.readMany(part);
-      const unknown = part.filter((_, place) => !reads[place]);
-      const counted = unknown.length === 0 ? undefined : await this.#counters(unknown);
+      const entries = await layers.readMany(part, { counted: true });
+      const unknown: string[] = [];
       for (const [place, key] of part.entries()) {
-        const read = reads[place] ?? counted?.get(key);
-        this.#counts.note(key, read?.from ?? 'miss');
-        const value = valueOf<T>(read);
-        if (value !== undefined) found.set(key, value);
+        const entry = entries[place];
+        if (!entry) unknown.push(key);
+        else if (entry.value !== undefined) found.set(key, asType<T | null>(entry.value));
       }
+      if (unknown.length === 0) continue;
+      for (const [key, value] of await this.#counters(unknown)) found.set(key, asType<T>(value));
     }
     return found;
   }
@@ -390,15 +389,16 @@ export class CacheManager {
     return this.#opened;
   }
 
-  /** Where there is no Redis, counters lie elsewhere. */
-  async #counters(keys: readonly string[]): Promise<ReadonlyMap<string, Read>> {
-    try {
-      const counters = await this.#use().stores.counters.read(keys);
-      return new Map([...counters].map(([key, value]) => [key, { value, from: 'redis' }]));
-    } catch (error) {
-      this.#parts.log.warn({ event: 'cache.counters-not-read', err: error });
-      return new Map();
-    }
+  /** Where there is no Redis, counters lie elsewhere. Keys that are none are counted as misses. */
+  async #counters(keys: readonly string[]): Promise<ReadonlyMap<string, number>> {
+    const found = await this.#use()
+      .stores.counters.read(keys)
+      .catch((error: unknown) => {
+        this.#parts.log.warn({ event: 'cache.counters-not-read', err: error });
+        return new Map<string, number>();
+      });
+    for (const key of keys) this.#counts.note(key, found.has(key) ? 'redis' : 'miss');
+    return found;
   }
 }
 
@@ -407,5 +407,3 @@ const isOlder = (held: { readonly createdAt: number; readonly expiresAt: number 
 
 /** The caller knows what it keeps under its keys. */
 const asType = <T>(value: unknown): T => value as T;
-
-const valueOf = <T>(read: Read | undefined): T | null | undefined => read && asType<T | null | undefined>(read.value);

@@ -29,12 +29,12 @@ export class CacheCounts {
   sets = 0;
   invalidations = 0;
   readonly #groups = new Map<string, GroupCounts>();
+  #last: { readonly start: string; readonly counts: GroupCounts } | undefined;
 
-  note(key: string, outcome: Outcome, times = 1): void {
-    const end = key.indexOf(':');
-    const group = end < 0 ? rest : key.slice(0, end);
-    const counts = this.#groups.get(group) ?? this.#add(group);
-    counts[outcome] += times;
+  note(key: string, outcome: Outcome): void {
+    // Mostly one is of the entity of the one before.
+    if (!this.#last || !key.startsWith(this.#last.start)) this.#last = this.#groupOf(key);
+    this.#last.counts[outcome] += 1;
   }
 
   total(): GroupCounts {
@@ -71,6 +71,12 @@ export class CacheCounts {
         samples: groups.map(([entity, counts]) => ({ labels: { entity }, value: rateOf(counts) })),
       },
     ];
+  }
+
+  #groupOf(key: string): { readonly start: string; readonly counts: GroupCounts } {
+    const end = key.indexOf(':');
+    const group = end < 0 ? rest : key.slice(0, end);
+    return { start: end < 0 ? key : key.slice(0, end + 1), counts: this.#groups.get(group) ?? this.#add(group) };
   }
 
   #add(group: string): GroupCounts {

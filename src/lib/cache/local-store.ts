@@ -10,6 +10,8 @@ export interface LocalEntry {
   readonly diesAt: number;
   /** How far the {@link InvalidationLog} had come before it was read. */
   readonly since: number;
+  /** It changes elsewhere: it is read, and not remembered. */
+  readonly isCounter?: true;
 }
 
 export interface LocalStats {

@@ -11,7 +11,7 @@ export class MemoryLayer {
   readonly log = new InvalidationLog();
   readonly #store: LocalStore;
   /** False: only the order is kept, no entries. */
-  readonly #keeps: boolean;
+  readonly keeps: boolean;
   /** Who would tell what no longer holds, and can't now. */
   readonly #deaf: Set<string>;
 
@@ -27,7 +27,7 @@ export class MemoryLayer {
     readonly maxBytes: number;
   }) {
     this.#store = new LocalStore(limits);
-    this.#keeps = keeps;
+    this.keeps = keeps;
     this.#deaf = new Set(ears);
   }
 
@@ -39,7 +39,7 @@ export class MemoryLayer {
   /** Unless it, or a tag of it, stopped to hold after it was read. */
   keep(key: string, entry: LocalEntry): boolean {
     if (!this.log.allows(key, entry.tags, entry.since)) return false;
-    if (!this.#keeps) return true;
+    if (!this.keeps) return true;
     // It is given to everybody who asks.
     deepFreeze(entry.value);
     if (this.#deaf.size > 0) {

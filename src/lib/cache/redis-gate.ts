@@ -1,4 +1,5 @@
 import { AppError } from '../errors/app-error.ts';
+import { Deadlines } from './deadlines.ts';
 import { isConnectionError, redisCodeOf } from '../errors/classify.ts';
 import type { Log } from '../log/create-log.ts';
 import type { RedisClient } from '../redis/connect-redis.ts';
@@ -28,6 +29,7 @@ export class RedisGate {
   readonly #connection: RedisConnection;
   readonly #timeoutMs: number;
   readonly #log: Log;
+  readonly #deadlines = new Deadlines();
   #client: RedisClient | undefined;
   #restsUntil = 0;
   #isDown = false;
@@ -71,21 +73,9 @@ export class RedisGate {
   }
 
   #within<T>(timeoutMs: number, work: (client: RedisClient) => Promise<T>): Promise<T> {
-    return new Promise((resolve, reject) => {
-      const timer = setTimeout(
-        () => reject(new AppError('TIMEOUT', `Redis did not answer within ${timeoutMs} ms`, { timeoutMs })),
-        timeoutMs,
-      );
-      const settle =
-        <V>(act: (value: V) => void) =>
-        (value: V): void => {
-          clearTimeout(timer);
-          act(value);
-        };
-      const known = this.#client;
-      const asked = known?.status === 'ready' ? work(known) : this.#connect().then(work);
-      asked.then(settle(resolve), settle(reject));
-    });
+    const known = this.#client;
+    const asked = known?.status === 'ready' ? work(known) : this.#connect().then(work);
+    return this.#deadlines.within(asked, timeoutMs);
   }
 
   async #connect(): Promise<RedisClient> {

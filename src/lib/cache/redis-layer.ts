@@ -15,25 +15,22 @@ export interface RedisLayerParts {
   readonly log: Log;
 }
 
-/** What was found under a key: an entry, or a counter, which memory does not keep. Times are those of this process. */
-export type Found =
-  | { readonly kind: 'entry'; readonly entry: LocalEntry }
-  | { readonly kind: 'counter'; readonly value: number };
-
 /** What to store; times are those of this process. */
 export interface ToStore extends Pick<LocalEntry, 'tags' | 'createdAt' | 'expiresAt' | 'diesAt'> {
   readonly encoded: EncodedValue;
 }
 
 export type Claimed =
-  | { readonly state: 'mine'; readonly token: string; readonly found: Found | undefined }
-  | { readonly state: 'taken'; readonly found: Found | undefined }
+  | { readonly state: 'mine'; readonly token: string; readonly found: LocalEntry | undefined }
+  | { readonly state: 'taken'; readonly found: LocalEntry | undefined }
   | { readonly state: 'away' };
 
 const clockEveryMs = 60_000;
 const storeAttempts = 3;
 const digits = /^-?\d{1,19}$/;
 const longestCounter = 20;
+/** So long it counts as fresh for who asks for it now. */
+const counterMs = 1_000;
 
 const foreign = Symbol('a value of another kind');
 
@@ -43,7 +40,13 @@ const asForeign = (error: unknown): typeof foreign => {
   throw error;
 };
 
-/** The entries in Redis. Nothing here throws because of Redis: what can't be read is missing, what can't be written is not there. */
+const counterOf = (value: number, since: number): LocalEntry => {
+  const now = Date.now();
+  const expiresAt = now + counterMs;
+  return { value, tags: [], bytes: 0, createdAt: now, expiresAt, diesAt: expiresAt, since, isCounter: true };
+};
+
+/** The entries in Redis, and counters. Nothing here throws because of Redis: what can't be read is missing, what can't be written is not there. */
 export class RedisLayer {
   /** Values that nobody here has written, or that are damaged. */
   corrupted = 0;
@@ -57,7 +60,7 @@ export class RedisLayer {
   }
 
   /** `since`: how far the log of invalidations had come before. */
-  async get(key: string, since: number): Promise<Found | undefined> {
+  async get(key: string, since: number): Promise<LocalEntry | undefined> {
     if (this.#clockIsOld) await this.#readClock();
     const name = this.#parts.names.value(key);
     const asked = await this.#parts.gate.ask((client) => client.get(name).catch(asForeign));
@@ -65,14 +68,14 @@ export class RedisLayer {
   }
 
   /** One command where there is one server, else one a key, all sent at once. In the order of the keys. */
-  async getMany(keys: readonly string[], since: number): Promise<readonly (Found | undefined)[]> {
+  async getMany(keys: readonly string[], since: number): Promise<readonly (LocalEntry | undefined)[]> {
     if (this.#clockIsOld) await this.#readClock();
     const names = keys.map((key) => this.#parts.names.value(key));
     const asked = await this.#parts.gate.ask((client): Promise<readonly (string | null | typeof foreign)[]> => {
       if (!('nodes' in client)) return client.mget(names);
       return Promise.all(names.map((name) => client.get(name).catch(asForeign)));
     });
-    return asked.ok ? asked.value.map((text) => this.#read(text, since)) : keys.map(() => undefined);
+    return asked.ok ? asked.value.map((text) => this.#read(text, since)) : [];
   }
 
   /** Claims the right to compute an entry. `force`: whoever computes it now is not to store what it finds. */
@@ -169,12 +172,12 @@ export class RedisLayer {
     return { text, ms: Math.max(1, Math.ceil(diesAt - Date.now())) };
   }
 
-  #read(text: string | typeof foreign | null, since: number): Found | undefined {
+  #read(text: string | typeof foreign | null, since: number): LocalEntry | undefined {
     if (text === null) return undefined;
     try {
       if (text === foreign) throw new TypeError('a value of another kind');
-      if (text.length <= longestCounter && digits.test(text)) return { kind: 'counter', value: Number(text) };
-      return { kind: 'entry', entry: decodeEntry(text, { aheadMs: this.#aheadMs, since }) };
+      if (text.length <= longestCounter && digits.test(text)) return counterOf(Number(text), since);
+      return decodeEntry(text, { aheadMs: this.#aheadMs, since });
     } catch (error) {
       if (this.corrupted === 0) this.#parts.log.warn({ event: 'cache.foreign-value', err: error });
       this.corrupted += 1;

@@ -61,7 +61,7 @@ export const awaitTurn = async (layers: CacheLayers, key: string, options: TurnO
     const layer = layers.redis?.layer;
     const claimed = layer ? await layer.claim(key, leaseMs, { since }) : undefined;
     if (!layer || !claimed || claimed.state === 'away') return { kind: 'mine', since, claim: undefined };
-    const entry = claimed.found && layers.localOf(claimed.found, since);
+    const entry = claimed.found;
     const isDone = !options.isRefresh && entry !== undefined && entry.expiresAt > Date.now();
     if (claimed.state === 'mine') {
       const claim = new Claim(layer, key, claimed.token, leaseMs);
