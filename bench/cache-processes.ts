@@ -1,6 +1,5 @@
 import { fork, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import path from 'node:path';
 import type { CacheManager } from '../src/lib/cache/cache-manager.ts';
 import { percentile } from './measure.ts';
 
@@ -10,7 +9,7 @@ export interface CacheServers {
   readonly bus: 'redis' | 'notify';
 }
 
-const program = path.join(import.meta.dirname, 'processes', 'cache-process.ts');
+const program = new URL('./processes/cache-process.ts', import.meta.url);
 
 const start = async ({ postgresUrl, redisUrl, bus }: CacheServers): Promise<ChildProcess> => {
   const child = fork(program, [], {

@@ -44,7 +44,7 @@ export const cacheFeed = ({ postgres, subscription, invalidation, log }: CacheFe
     const catchUp = async (): Promise<void> => {
       setHearing(false);
       const { rows } = await postgres.query<{ told: boolean }>('SELECT treadle.caches_are_told() AS told');
-      if (rows[0]?.told !== true) await invalidation.handleChange({ kind: 'everything' });
+      if (rows[0]?.told !== true) await invalidation.handleChange({ kind: 'everything' }, { tell: false });
       setHearing(true);
     };
     const stop = await subscription.listen(
@@ -52,7 +52,12 @@ export const cacheFeed = ({ postgres, subscription, invalidation, log }: CacheFe
       (text) => {
         const heard = read(text);
         if (!heard) return;
-        apart(heard.told ? invalidation.triggerRules(heard.change) : invalidation.handleChange(heard.change), log);
+        apart(
+          heard.told
+            ? invalidation.triggerRules(heard.change)
+            : invalidation.handleChange(heard.change, { tell: false }),
+          log,
+        );
       },
       () => apart(catchUp(), log),
     );

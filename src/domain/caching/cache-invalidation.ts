@@ -106,11 +106,11 @@ export class CacheInvalidation {
     return reached;
   }
 
-  /** Something was committed. False: Redis or other processes could not be told yet. */
-  async handleChange(change: CacheChange): Promise<boolean> {
+  /** Something was committed. `tell`: see {@link CacheManager.invalidate}. False: not everybody could be told yet. */
+  async handleChange(change: CacheChange, { tell = true }: { readonly tell?: boolean } = {}): Promise<boolean> {
     let reached = true;
     for (const invalidation of invalidationsOf(change))
-      reached = (await this.#cache.invalidate(invalidation)) && reached;
+      reached = (await this.#cache.invalidate(invalidation, { tell })) && reached;
     return (await this.triggerRules(change)) && reached;
   }
 

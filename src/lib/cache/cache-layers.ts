@@ -15,6 +15,10 @@ export interface CacheLayersParts {
   readonly settings: CacheSettings;
 }
 
+export interface InvalidateOptions {
+  readonly tell?: boolean;
+}
+
 export interface Life {
   readonly tags: readonly string[];
   readonly ttlMs: number;
@@ -123,11 +127,11 @@ export class CacheLayers {
   }
 
   /**
-   * Resolves when nothing of it is answered in this process any more. False: Redis, or other processes, are told later:
+   * `tell: false`: all other processes know of it as this one does. Resolves when nothing of it is answered in this process any more. False: Redis, or other processes, are told later:
    * Redis when it can be reached, the others within the time of a beat.
    * @throws AppError VALIDATION_ERROR for a pattern that takes too long.
    */
-  async invalidate(invalidation: Invalidation): Promise<boolean> {
+  async invalidate(invalidation: Invalidation, { tell = true }: InvalidateOptions = {}): Promise<boolean> {
     this.counts.invalidations += 1;
     this.memory.apply(invalidation);
     let reached = true;
@@ -136,7 +140,7 @@ export class CacheLayers {
       // What was read from Redis meanwhile.
       this.memory.apply(invalidation);
     }
-    return (await this.#tell(invalidation)) && reached;
+    return (!tell || (await this.#tell(invalidation))) && reached;
   }
 
   /** What was read from Redis, remembered here. */

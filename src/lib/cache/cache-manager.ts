@@ -4,7 +4,7 @@ import type { Metric } from '../telemetry/metric-text.ts';
 import type { BusCounts } from './bus/bus-member.ts';
 import { checkKey } from './cache-text.ts';
 import { CacheCounts } from './cache-metrics.ts';
-import type { CacheLayers } from './cache-layers.ts';
+import type { CacheLayers, InvalidateOptions } from './cache-layers.ts';
 import { checkSetOptions, readSettings, ttl, type CacheSettings, type CacheSettingsInput } from './cache-settings.ts';
 import type { ComputeOptions, SetOptions } from './cache-settings.ts';
 import { ComputeEngine } from './compute-engine.ts';
@@ -299,10 +299,11 @@ export class CacheManager {
 
   /**
    * Forgets entries. When it resolves nothing of them is answered in this process, nor kept by who was reading them. False:
-   * Redis or other processes could not be told; they are as soon as they can be.
+   * Redis or other processes could not be told; they are as soon as they can be. `tell: false`: all other processes know of it
+   * as this one does.
    */
-  invalidate(invalidation: Invalidation): Promise<boolean> {
-    return this.#use().stores.layers.invalidate(invalidation);
+  invalidate(invalidation: Invalidation, options: InvalidateOptions = {}): Promise<boolean> {
+    return this.#use().stores.layers.invalidate(invalidation, options);
   }
 
   /** Writes to the source, then keeps the value. @throws what `persist` throws; then nothing is kept. */

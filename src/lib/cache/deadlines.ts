@@ -21,16 +21,13 @@ export class Deadlines {
       };
       this.#waiting.add(waiting);
       this.#timer ??= setInterval(() => this.#look(), lookEveryMs).unref();
-      work.then(
-        (value) => {
+      const settle =
+        <V>(act: (value: V) => void) =>
+        (value: V): void => {
           this.#waiting.delete(waiting);
-          resolve(value);
-        },
-        (error: unknown) => {
-          this.#waiting.delete(waiting);
-          reject(error);
-        },
-      );
+          act(value);
+        };
+      void work.then(settle(resolve), settle(reject));
     });
   }
 

@@ -26,6 +26,17 @@ const service = (readsPerSecond = 10_000, searched: readonly string[] = []) => {
   return { warming, enqueued };
 };
 
+/** What was told of changes comes a moment later, in the order in which they were made. */
+const heardSoFar = async (): Promise<void> => {
+  const { cache } = platforms.one;
+  await cache.set('marker', 1, { tags: ['searches:marker'] });
+  await database.query(`SELECT pg_notify('treadle_cache_changes', '{"kind":"search","workspaceId":"marker"}')`);
+  for (const deadline = Date.now() + 10_000; (await cache.get('marker')) !== undefined;) {
+    if (Date.now() > deadline) throw new Error('changes are not heard');
+    await new Promise((resolve) => setTimeout(resolve, 5));
+  }
+};
+
 beforeAll(async () => {
   for (const [name, timeZone] of [
     ['berlin', 'Europe/Berlin'],
@@ -40,6 +51,7 @@ beforeAll(async () => {
     );
   await database.query(`UPDATE treadle.workspaces SET created_at = '2026-01-10T00:00:00Z'`);
   await database.query('DELETE FROM treadle.cache_warmings');
+  await heardSoFar();
 });
 
 test('reads the latest fifty documents once, tags and the workspace, and says how far it is', async () => {
