@@ -23,6 +23,7 @@ const benchmarks: Readonly<Record<string, () => Promise<Bench>>> = {
   presence: async () => (await import('./presence.ts')).benchPresence,
   locks: async () => (await import('./locks.ts')).benchLocks,
   events: async () => (await import('./events.ts')).benchEvents,
+  cache: async () => (await import('./cache.ts')).benchCache,
   relevance: async () => (await import('./relevance.ts')).benchRelevance,
 };
 

@@ -47,6 +47,8 @@ export const describeMachine = async ({
     postgres: await postgresVersion(postgresUrl),
     ...(redisUrl === undefined ? {} : { redis: await redisVersion(redisUrl) }),
     bullmq: packageVersion('bullmq'),
+    bentocache: packageVersion('bentocache'),
+    ioredis: packageVersion('ioredis'),
     'pg-boss': packageVersion('pg-boss'),
     'graphile-worker': packageVersion('graphile-worker'),
   },

@@ -26,17 +26,10 @@ export interface Report {
   readonly rows: readonly Row[];
 }
 
-const contestants = [
-  'Treadle',
-  'raw BullMQ',
-  'plain pg',
-  'raw ioredis',
-  'raw Elasticsearch',
-  'pg-boss',
-  'graphile-worker',
-];
+const plain = ['raw BullMQ', 'plain pg', 'raw Elasticsearch', 'raw bentocache', 'raw ioredis'];
+const contestants = ['Treadle', ...plain, 'pg-boss', 'graphile-worker'];
 /** Whom ratios are to. */
-const yardsticks = ['raw BullMQ', 'plain pg', 'raw ioredis', 'raw Elasticsearch'];
+const yardsticks = plain;
 
 const rounded = (value: number): string => (value >= 100 ? Math.round(value).toLocaleString('en') : value.toFixed(2));
 

@@ -16,9 +16,7 @@ import { createLimitStore, type LimitStore } from './queues/limits/limit-store.t
 import { checkSchema, migrateAll } from './queues/migrations/migrate-all.ts';
 import { createScheduleStore } from './queues/schedules/schedule-store.ts';
 import type { Config } from './lib/config/load-config.ts';
-import type { AnalyticsStore } from './domain/analytics/analytics-store.ts';
-import { ElasticsearchAnalytics } from './domain/analytics/elasticsearch/elasticsearch-analytics.ts';
-import { PostgresAnalytics } from './domain/analytics/postgres/postgres-analytics.ts';
+import { createAnalyticsStore } from './domain/analytics/create-analytics-store.ts';
 import { SearchAnalyticsService } from './domain/analytics/search-analytics-service.ts';
 import type { SagaDefinition } from './domain/sagas/define-saga.ts';
 import { isSagaDefinition } from './domain/sagas/is-saga-definition.ts';
@@ -26,8 +24,11 @@ import { SagaService } from './domain/sagas/service.ts';
 import { CollectionService } from './domain/knowledge/collection-service.ts';
 import { KnowledgeService } from './domain/knowledge/service.ts';
 import { TagService } from './domain/knowledge/tag-service.ts';
+import type { CacheWarmingService } from './domain/caching/cache-warming-service.ts';
+import { createCaching, type Caching } from './domain/caching/create-caching.ts';
 import { createEmbedder } from './domain/embeddings/create-embedder.ts';
 import { VectorDatabase } from './domain/embeddings/vector-database.ts';
+import { CachedQueryVectors } from './domain/embeddings/query-vectors.ts';
 import { EmbeddingService } from './domain/embeddings/embedding-service.ts';
 import { createSearch, type Searching } from './domain/search/create-search.ts';
 import type { DocumentKey } from './domain/search/indexes/index-source.ts';
@@ -56,6 +57,7 @@ import { Meter } from './lib/telemetry/meter.ts';
 import { Subscription } from './lib/postgres/subscription.ts';
 import { publishContracts, type JobRegistry } from './queues/job-registry.ts';
 import { createKv, createKvServices, type KvServices } from './kv-services.ts';
+import { cacheAddressOf, createCacheWarming } from './process-caches.ts';
 import { createRegistry, loadJobs } from './process-jobs.ts';
 import type { AppJobs } from './queues/app-jobs/define-jobs.ts';
 import { Transports } from './queues/open-transports.ts';
@@ -66,7 +68,7 @@ import { createShowJob } from './queues/payloads/show-job.ts';
 import type { DeadLetters, Enqueuer, JobStore, QueueAdmin, ScheduleStore } from './queues/ports.ts';
 
 /** What a process of Treadle works with; built once by `createPlatform`, passed down as an argument. */
-export interface Platform extends Searching, Events, KvServices {
+export interface Platform extends Searching, Events, KvServices, Omit<Caching, 'closeCaching'> {
   readonly config: Config;
   readonly log: Log;
   readonly postgres: Postgres;
@@ -90,6 +92,7 @@ export interface Platform extends Searching, Events, KvServices {
   /** Accepts a job for each document that Elasticsearch has refused, which tries again. */
   readonly keepRefused: (index: string, keys: readonly DocumentKey[]) => Promise<void>;
   readonly searchAnalytics: SearchAnalyticsService;
+  readonly cacheWarming: CacheWarmingService;
   readonly users: UserService;
   readonly roles: RoleService;
   readonly knowledge: KnowledgeService;
@@ -133,23 +136,27 @@ interface DomainParts extends EventParts {
 }
 
 const createDomain = async ({ config, remote, ...parts }: DomainParts) => {
-  const { postgres, meter, log } = parts;
-  const embeddings = new EmbeddingService(postgres, createEmbedder(config, remote), log);
-  const searching = await createSearch({ config, postgres, remote, embeddings, log, importModule });
+  const { postgres, subscription, meter, log } = parts;
+  const redis = cacheAddressOf(config);
+  const { closeCaching, ...caching } = createCaching({ redis, postgres, subscription, meter, log });
+  const { workspaceCache: cache } = caching;
+  const queryVectors = config.openai.apiKey === undefined ? undefined : new CachedQueryVectors(caching.cache);
+  const embeddings = new EmbeddingService(postgres, createEmbedder(config, remote), log, queryVectors);
+  const searching = await createSearch({ config, postgres, remote, embeddings, log, importModule, cache });
   const searchAnalytics = new SearchAnalyticsService({
-    store: createAnalyticsStore(postgres, searching, config),
+    store: createAnalyticsStore(postgres, searching.elasticsearch, config),
     meter,
     log,
   });
   const vectors = new VectorDatabase(postgres, log);
   const { closeEvents, ...events } = createEventBus(parts);
   return {
-    workspaces: new WorkspaceService({ postgres, log }),
+    workspaces: new WorkspaceService({ postgres, log, cache }),
     users: new UserService({ postgres, log }),
     roles: new RoleService({ postgres }),
-    knowledge: new KnowledgeService({ postgres, log }),
-    tags: new TagService({ postgres }),
-    collections: new CollectionService({ postgres }),
+    knowledge: new KnowledgeService({ postgres, log, cache }),
+    tags: new TagService({ postgres, cache }),
+    collections: new CollectionService({ postgres, cache }),
     databaseHealth: new DatabaseHealthCheck({ postgres, log }),
     nodes: new UnifiedNodeService(postgres),
     nodeLinks: new LinkRepository(postgres.reader.db),
@@ -157,6 +164,7 @@ const createDomain = async ({ config, remote, ...parts }: DomainParts) => {
     nodeVectors: new NodeVectors(vectors),
     vectors,
     embeddings,
+    ...caching,
     ...searching,
     ...events,
     searchAnalytics,
@@ -165,24 +173,11 @@ const createDomain = async ({ config, remote, ...parts }: DomainParts) => {
       await searchAnalytics.close();
       await embeddings.close();
       await searching.elasticsearch?.close();
+      await closeCaching();
+      await remote.close();
     },
   };
 };
-
-/** Searches are kept where they are answered. */
-const createAnalyticsStore = (
-  postgres: Postgres,
-  { elasticsearch }: Searching,
-  { retention, elasticsearch: settings }: Config,
-): AnalyticsStore =>
-  elasticsearch
-    ? new ElasticsearchAnalytics({
-        elasticsearch,
-        postgres,
-        prefix: settings?.prefix ?? '',
-        retentionMs: retention.searchesMs,
-      })
-    : new PostgresAnalytics(postgres);
 
 /** A saga and its job are written in one transaction. */
 const createSagas = (
@@ -280,7 +275,7 @@ export const createPlatform = async (
   const jobs = createJobs({ postgres, registry, transports, announcements, log });
   const meter = createMeter(postgres, jobs.queues, log);
   const jobMetrics = new JobMetrics(meter, registry);
-  const remote = createRemoteServices(postgres, config.redis, { meter, log });
+  const remote = createRemoteServices(postgres, cacheAddressOf(config), { meter, log });
   const kv = createKv(postgres, config, log);
   const { closeKv, ...kept } = createKvServices(kv, subscription, log);
   const { closeDomain, ...domain } = await createDomain({ postgres, subscription, config, remote, loops, meter, log });
@@ -298,6 +293,7 @@ export const createPlatform = async (
     ...jobs,
     enqueuer,
     ...domain,
+    cacheWarming: createCacheWarming({ postgres, log, ...domain }, enqueuer),
     keepRefused: keepRefusedWith(enqueuer),
     sagas: createSagas(postgres, enqueuer, parts, app),
     ...kept,
@@ -308,7 +304,6 @@ export const createPlatform = async (
     close: async () => {
       domain.databaseHealth.stopContinuousCheck();
       await closeDomain();
-      await remote.close();
       await closeKv();
       await announcements.close();
       await jobs.payloads.close();

@@ -7,6 +7,8 @@ export {
 } from './domain/events/consumers/define-consumer.ts';
 export * from './domain/sagas/define-saga.ts';
 export * from './domain/search/define-index.ts';
+export { CacheKeyBuilder } from './lib/cache/cache-key-builder.ts';
+export { CACHE_PRESETS } from './lib/cache/cache-presets.ts';
 export * from './lib/errors/app-error.ts';
 export type * from './lib/errors/catalogue.ts';
 export {

@@ -25,6 +25,7 @@ import { addLogin } from './login/add-login.ts';
 import { readFromReplicas } from './access/read-after.ts';
 import { logRequests } from './request-log.ts';
 import { traceRequests } from './trace-requests.ts';
+import { addCacheRoutes } from './routes/cache.ts';
 import { addCollectionRoutes } from './routes/collections.ts';
 import { addDeadLetterRoutes } from './routes/dead-letters.ts';
 import { addEventConsumerRoutes } from './routes/event-consumers.ts';
@@ -159,6 +160,7 @@ const addRoutes = (app: Api, parts: RouteParts): void => {
   addSearchAnalyticsRoutes(app, parts);
   addSessionRoutes(app, parts);
   addPresenceRoutes(app, parts);
+  addCacheRoutes(app, parts);
   addHealthRoutes(app, parts);
   addMetricsRoute(app, parts);
 };

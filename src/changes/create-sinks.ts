@@ -5,6 +5,8 @@ import type { Publication, PublishedTable } from '../lib/replication/requirement
 import { withTenants } from '../queues/enqueue/with-tenants.ts';
 import type { Platform } from '../platform.ts';
 import type { Sink } from './change-batch.ts';
+import { ShownSearches } from './shown-searches.ts';
+import { CacheSink, cacheTables } from './sinks/cache-sink.ts';
 import { EmbeddingSink } from './sinks/embedding-sink.ts';
 import { EventSink } from './sinks/event-sink.ts';
 import { SearchSink } from './sinks/search-sink.ts';
@@ -39,15 +41,18 @@ const eachOnce = (tables: readonly PublishedTable[]): readonly PublishedTable[] 
 };
 
 /** What follows the change stream of this installation, and the tables that have to be published for it. */
-export const createSinks = ({ indexes, enqueuer, postgres, log, keepRefused }: Platform): Followed => {
+export const createSinks = (platform: Platform): Followed => {
+  const { indexes, enqueuer, postgres, log, keepRefused, cache, cacheInvalidation } = platform;
   const all = indexes.all();
   if (all.length === 0) return { sinks: [], publications: [] };
+  const shown = new ShownSearches({ cache, log });
   const searches = all.map(
     (index) =>
       new SearchSink({
         index,
         log,
         keepFailed: keepRefused,
+        written: (workspaceIds) => shown.written(workspaceIds),
         requestRebuild: async (name, reason) => {
           await enqueuer.enqueue(rebuildIndexJob, { index: name, reason });
         },
@@ -71,11 +76,16 @@ export const createSinks = ({ indexes, enqueuer, postgres, log, keepRefused }: P
           },
         }),
     );
-  const tables = all.flatMap(({ source }) => source.tables);
+  const tables = [...all.flatMap(({ source }) => source.tables), ...cacheTables];
   const ofTreadle = eachOnce(tables.filter(({ schema }) => schema === 'treadle'));
   const ofApp = eachOnce(tables.filter(({ schema }) => schema !== 'treadle'));
   return {
-    sinks: [...searches, ...embeddings, new EventSink(postgres)],
+    sinks: [
+      ...searches,
+      ...embeddings,
+      new EventSink(postgres),
+      new CacheSink({ db: postgres, invalidation: cacheInvalidation }),
+    ],
     publications: [
       { name: 'treadle', tables: ofTreadle },
       { name: 'treadle_events', tables: [eventTable], insertsOnly: true },

@@ -1,5 +1,6 @@
 import type { JobContract } from '../queues/define-job.ts';
 import type { JobHandler } from '../queues/handle.ts';
+import { warmDueWorkspaces, warmWorkspace } from './cache/contract.ts';
 import { backfillEmbeddings, embedDocument, embedRow } from './embeddings/contract.ts';
 import {
   backfillIndexJob,
@@ -37,10 +38,13 @@ export const builtInContracts: readonly JobContract[] = [
   backfillIndexJob,
   verifyIndexJob,
   repairIndexJob,
+  warmWorkspace,
+  warmDueWorkspaces,
 ];
 
 /** Their handlers, loaded by workers only. */
 export const loadBuiltInHandlers = async (): Promise<readonly JobHandler[]> => {
+  const cache = await import('./cache/handler.ts');
   const embeddings = await import('./embeddings/handler.ts');
   const maintenance = await import('./maintenance/handler.ts');
   const indexes = await import('./maintenance/index-handlers.ts');
@@ -66,5 +70,7 @@ export const loadBuiltInHandlers = async (): Promise<readonly JobHandler[]> => {
     indexes.backfillIndexHandler,
     indexes.verifyIndexHandler,
     indexes.repairIndexHandler,
+    cache.warmWorkspaceHandler,
+    cache.warmDueWorkspacesHandler,
   ];
 };

@@ -38,6 +38,7 @@ export const defineQueue = (queue: Pick<QueueDefinition, 'name'> & Partial<Queue
 
 /** The queues every Treadle has. */
 export const builtInQueues: readonly QueueDefinition[] = [
+  defineQueue({ name: 'cache', concurrency: 2 }),
   defineQueue({ name: 'default' }),
   defineQueue({ name: 'embeddings', concurrency: 16 }),
   defineQueue({ name: 'presence' }),

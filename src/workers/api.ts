@@ -6,6 +6,15 @@ export interface RunningApi extends RunningRole {
   readonly url: string;
 }
 
+/** Beside what it serves; a failure leaves caches as cold as they were. */
+const warm = async ({ cacheWarming, log }: Platform, signal: AbortSignal): Promise<void> => {
+  try {
+    await cacheWarming.warmActive({ signal });
+  } catch (error) {
+    if (!signal.aborted) log.warn({ event: 'cache.warming-failed', err: error });
+  }
+};
+
 /**
  * Serves the HTTP API, its pages and Bull Board. What only the server needs is loaded here.
  * @throws AppError CONFIGURATION_ERROR naming the variable, when the address or port cannot be used, or would be open to
@@ -18,7 +27,16 @@ export const startApi = async (platform: Platform): Promise<RunningApi> => {
     const url = await server.listen();
     platform.log.info({ event: 'api.listening', url });
     platform.databaseHealth.startContinuousCheck();
-    return { url, close: () => server.close() };
+    const closing = new AbortController();
+    const warming = platform.config.cacheWarmOnStart ? warm(platform, closing.signal) : Promise.resolve();
+    return {
+      url,
+      close: async () => {
+        closing.abort();
+        await warming;
+        await server.close();
+      },
+    };
   } catch (error) {
     await server.close();
     throw error;

@@ -6,7 +6,7 @@ import { needsInWorkspace } from '../access/route-access.ts';
 import { workspaceOf } from '../access/workspace-of.ts';
 import type { Api, RouteParts } from '../api.ts';
 import { etagOf, ifMatchHeaders, versionOf } from '../schemas/if-match.ts';
-import { tag, tagParams } from '../schemas/knowledge.ts';
+import { popularTag, tag, tagParams } from '../schemas/knowledge.ts';
 import { pageOf, pageQuery } from '../schemas/page.ts';
 import { inWorkspace } from '../schemas/workspace.ts';
 
@@ -45,6 +45,26 @@ const addListAndCreate = (app: Api, { platform }: RouteParts): void => {
         .header('location', `/v1/workspaces/${id}/tags/${created.id}`)
         .header('etag', etagOf(created.revision))
         .send(created);
+    },
+  });
+};
+
+const addPopular = (app: Api, { platform }: RouteParts): void => {
+  const { tags, workspaces } = platform;
+  app.route({
+    method: 'GET',
+    url: '/v1/workspaces/:ws/tags/popular',
+    config: needsInWorkspace('knowledge:read'),
+    schema: {
+      tags: ['knowledge'],
+      summary: 'The tags of most documents',
+      params: inWorkspace,
+      querystring: z.strictObject({ limit: z.coerce.number().int().min(1).max(100).default(20) }),
+      response: { 200: z.object({ items: z.array(popularTag).readonly() }) },
+    },
+    handler: async (request) => {
+      const { id } = await workspaceOf(request, workspaces);
+      return { items: await tags.popular(id, request.query.limit) };
     },
   });
 };
@@ -111,5 +131,6 @@ const addOne = (app: Api, { platform }: RouteParts): void => {
 /** Tags of a workspace. */
 export const addTagRoutes = (app: Api, parts: RouteParts): void => {
   addListAndCreate(app, parts);
+  addPopular(app, parts);
   addOne(app, parts);
 };

@@ -58,6 +58,10 @@ export const tag = z.object(counted).meta({ id: 'Tag' });
 export const collection = z.object({ ...counted, description: z.string() }).meta({ id: 'Collection' });
 
 export const documentParams = z.object({ ws: workspaceParam, id: z.guid().describe('The id of a document') });
+export const popularTag = z
+  .object({ id: z.string(), name: z.string(), documents: z.number().describe('How many carry it') })
+  .meta({ id: 'PopularTag' });
+
 export const tagParams = z.object({ ws: workspaceParam, id: z.guid().describe('The id of a tag') });
 export const collectionParams = z.object({ ws: workspaceParam, id: z.guid().describe('The id of a collection') });
 export const createDocumentBody = createKnowledgeInput.safeExtend({ changeSummary });

@@ -22,6 +22,8 @@ export interface SearchSinkParts {
   readonly requestVerification: (index: string) => Promise<void>;
   /** Keeps documents that Elasticsearch refused, to be tried again; resolves when that is durable. */
   readonly keepFailed: (index: string, failed: readonly FailedDocument[]) => Promise<void>;
+  /** Told after documents of these workspaces were written, which searches do not see yet; empty text: of any. */
+  readonly written?: ((workspaceIds: ReadonlySet<string>) => void) | undefined;
 }
 
 const addTo = (lists: Map<string, string[]>, name: string, value: string): void => {
@@ -52,6 +54,7 @@ export class SearchSink implements Sink {
     try {
       const { failed } = await this.#write(targets, batch, signal);
       if (failed.length > 0) await this.#keep(failed);
+      this.#tellWritten(batch);
     } catch (error) {
       if (isMissingIndex(error)) await this.#reconcile();
       throw error;
@@ -101,6 +104,12 @@ export class SearchSink implements Sink {
     }
     result = together(result, await index.writer.write(targets, writes, signal));
     return together(result, await index.writer.update(targets, keys, version, signal));
+  }
+
+  #tellWritten({ entities, truncated }: AppliedBatch): void {
+    const { index, written } = this.#parts;
+    const places = entities.map(({ kind, workspaceId }) => (kind === index.name ? workspaceId : ''));
+    written?.(new Set(truncated.length > 0 ? [...places, ''] : places));
   }
 
   #sort(entity: QueuedEntity, keys: DocumentKey[], writes: DocumentWrite[]): void {

@@ -18,6 +18,8 @@ export interface AnalyticsStore {
   click(batch: readonly SearchClick[]): Promise<readonly SearchClick[]>;
   /** Of one workspace, and of no other. */
   trends(workspaceId: string, range: DayRange): Promise<SearchTrends>;
+  /** Workspaces with searches since then, to the day. */
+  searchedSince(time: Date): Promise<readonly string[]>;
   /** Reduces what is kept of days that are over to what trends show, or drops what is too old; answers how many rare queries it forgot. */
   closeDays(signal: AbortSignal): Promise<number>;
 }

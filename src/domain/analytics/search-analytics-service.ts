@@ -110,6 +110,11 @@ export class SearchAnalyticsService {
     return this.#store.closeDays(signal);
   }
 
+  /** See {@link AnalyticsStore.searchedSince}. */
+  searchedSince(time: Date): Promise<readonly string[]> {
+    return this.#store.searchedSince(time);
+  }
+
   /** Writes what is left, for up to five seconds each. */
   async close(): Promise<void> {
     await this.#searches.close(closeMs);

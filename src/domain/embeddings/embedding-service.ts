@@ -3,7 +3,7 @@ import type { Log } from '../../lib/log/create-log.ts';
 import { chunkDocument, contentHash } from './chunk-document.ts';
 import type { Embedder, EmbedOptions } from './embedder.ts';
 import { EmbeddingRepository } from './embedding-repository.ts';
-import { QueryVectorCache } from './query-vector-cache.ts';
+import { RecentQueryVectors, type QueryVectors } from './query-vectors.ts';
 import { signBits } from './sign-bits.ts';
 import { StaleDocuments, type StaleDocument, type StaleScope } from './stale-documents.ts';
 import type {
@@ -23,7 +23,6 @@ interface HashedChunk extends ChunkPlace {
 
 /** Chunks may be deleted by others between asking what is stored and storing: then it is asked once more. */
 const storeAttempts = 3;
-const queriesRemembered = 500;
 /** Vectors of an app's own rows are reached through their index alone. */
 const noWorkspace = '00000000-0000-0000-0000-000000000000';
 
@@ -33,16 +32,21 @@ export class EmbeddingService {
   readonly #embedder: Embedder;
   readonly #log: Log;
   readonly #repository: EmbeddingRepository;
-  readonly #queries: QueryVectorCache;
+  readonly #queries: QueryVectors;
   readonly #stale: StaleDocuments;
   #prepared: Promise<void> | undefined;
 
-  constructor(database: EmbeddingDatabase, embedder: Embedder, log: Log) {
+  constructor(
+    database: EmbeddingDatabase,
+    embedder: Embedder,
+    log: Log,
+    queries: QueryVectors = new RecentQueryVectors(),
+  ) {
     this.#database = database;
     this.#embedder = embedder;
     this.#log = log;
     this.#repository = new EmbeddingRepository(embedder.model, embedder.dimensions);
-    this.#queries = new QueryVectorCache(queriesRemembered);
+    this.#queries = queries;
     this.#stale = new StaleDocuments(database, embedder.model, embedder.dimensions);
   }
 
@@ -112,16 +116,15 @@ export class EmbeddingService {
   }
 
   /**
-   * The vector of a search's text, of length 1. Remembered for the texts used last.
+   * The vector of a search's text, of length 1. Remembered: see {@link QueryVectors}.
    * @throws AppError of the embedder; a search then goes on without.
    */
   async embedQuery(text: string, { signal }: EmbedOptions = {}): Promise<Float32Array> {
-    const known = this.#queries.get(text);
-    if (known) return known;
-    const [vector] = await this.#embedder.embed([text.toWellFormed().replaceAll('\0', ' ')], { signal, urgent: true });
-    const normalised = normalise(this.#checked(vector));
-    this.#queries.set(text, normalised);
-    return normalised;
+    const storable = text.toWellFormed().replaceAll('\0', ' ');
+    return this.#queries.of(storable, this.#embedder, async () => {
+      const [vector] = await this.#embedder.embed([storable], { signal, urgent: true });
+      return normalise(this.#checked(vector));
+    });
   }
 
   /** The chunks nearest to a vector of {@link model}, best first, of one workspace. */

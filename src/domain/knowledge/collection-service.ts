@@ -7,6 +7,7 @@ import { kyselyThrough } from '../../lib/postgres/kysely-through.ts';
 import type { Postgres } from '../../lib/postgres/postgres.ts';
 import { expectedRevisionOf, refusal, type Expectation } from '../../lib/postgres/revision.ts';
 import { isUuid } from '../../lib/text/uuid.ts';
+import type { WorkspaceCache } from '../caching/workspace-cache.ts';
 import { runChange, type ChangeContext } from './change.ts';
 import { CollectionRepository } from './collection-repository.ts';
 import {
@@ -31,8 +32,11 @@ export class CollectionService {
   readonly #postgres: Postgres;
   readonly #collections: CollectionRepository;
 
-  constructor({ postgres }: { readonly postgres: Postgres }) {
+  readonly #cache: WorkspaceCache | undefined;
+
+  constructor({ postgres, cache }: { readonly postgres: Postgres; readonly cache?: WorkspaceCache | undefined }) {
     this.#postgres = postgres;
+    this.#cache = cache;
     this.#collections = new CollectionRepository(postgres.reader.db);
   }
 
@@ -81,15 +85,17 @@ export class CollectionService {
     const fields = parseOrThrow(updateCollectionInput, patch, 'the collection');
     const expected = expectedRevisionOf({ expectedRevision });
     if (!isUuid(workspaceId) || !isUuid(id)) throw notFound('collection', id);
-    return explainConstraints({ collections_name_key: () => taken(fields.name ?? '') }, () =>
+    const updated = await explainConstraints({ collections_name_key: () => taken(fields.name ?? '') }, () =>
       runChange(this.#postgres, context, { name: 'collection.update' }, async (tx) => {
         const collections = new CollectionRepository(kyselyThrough(tx));
-        const updated = await collections.update(workspaceId, id, fields, expected);
-        if (updated) return updated;
+        const changed = await collections.update(workspaceId, id, fields, expected);
+        if (changed) return changed;
         const actual = (await collections.findById(workspaceId, id))?.revision;
         throw refusal({ entity: 'collection', entityId: id, expected, actual });
       }),
     );
+    if (!context.tx) await this.#cache?.changed({ kind: 'names', workspaceId });
+    return updated;
   }
 
   /**
@@ -110,5 +116,6 @@ export class CollectionService {
       const actual = (await collections.findById(workspaceId, id))?.revision;
       throw refusal({ entity: 'collection', entityId: id, expected, actual });
     });
+    if (!context.tx) await this.#cache?.changed({ kind: 'names', workspaceId });
   }
 }

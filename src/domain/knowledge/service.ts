@@ -9,6 +9,7 @@ import type { Postgres } from '../../lib/postgres/postgres.ts';
 import type { Queryable } from '../../lib/postgres/queryable.ts';
 import { isUuid } from '../../lib/text/uuid.ts';
 import { ensureAuthors } from '../users/ensure-authors.ts';
+import type { WorkspaceCache } from '../caching/workspace-cache.ts';
 import type { Person } from '../users/types.ts';
 import { runChange, type ChangeContext } from './change.ts';
 import { knowledgeFilter, type KnowledgeFilter } from './filter.ts';
@@ -25,7 +26,15 @@ import { ensureTags, replaceTags } from './tags.ts';
 import type { Knowledge, KnowledgeVersion, UpsertCounts } from './types.ts';
 import { parseDocuments, upsertDocuments } from './upsert-many.ts';
 
+export interface KnowledgeServiceParts {
+  readonly postgres: Postgres;
+  readonly log: Log;
+  /** Undefined: every read asks Postgres. */
+  readonly cache?: WorkspaceCache | undefined;
+}
+
 const upsertTimeoutMs = 120_000;
+const latestCount = 20;
 
 /** Refuses the change unless the document still has this version. */
 export interface Expectation {
@@ -69,16 +78,29 @@ export class KnowledgeService {
   readonly #postgres: Postgres;
   readonly #log: Log;
   readonly #documents: KnowledgeRepository;
+  /** What a cache keeps is read from the primary: a replica may not have yet what was invalidated. */
+  readonly #primary: KnowledgeRepository;
+  readonly #cache: WorkspaceCache | undefined;
 
-  constructor({ postgres, log }: { readonly postgres: Postgres; readonly log: Log }) {
+  constructor({ postgres, log, cache }: KnowledgeServiceParts) {
     this.#postgres = postgres;
     this.#log = log;
+    this.#cache = cache;
     this.#documents = new KnowledgeRepository(postgres.reader.db);
+    this.#primary = new KnowledgeRepository(kyselyThrough(postgres));
   }
 
-  /** Undefined for a document of another workspace too. */
+  /** Undefined for a document of another workspace too. May be as old as {@link WorkspaceCache} allows. */
   async findById(workspaceId: string, id: string): Promise<Knowledge | undefined> {
-    return isUuid(workspaceId) && isUuid(id) ? this.#documents.findById(workspaceId, id) : undefined;
+    if (!isUuid(workspaceId) || !isUuid(id)) return undefined;
+    const cache = this.#usable;
+    if (!cache) return this.#documents.findById(workspaceId, id);
+    return cache.document(workspaceId, id, () => this.#primary.findById(workspaceId, id));
+  }
+
+  /** As {@link findById}, as it is now. */
+  async readById(workspaceId: string, id: string): Promise<Knowledge | undefined> {
+    return isUuid(workspaceId) && isUuid(id) ? this.#primary.findById(workspaceId, id) : undefined;
   }
 
   /** Latest change first; 20 unless `limit` (up to 1,000) says otherwise. @throws AppError VALIDATION_ERROR. */
@@ -89,7 +111,12 @@ export class KnowledgeService {
   ): Promise<readonly Knowledge[]> {
     const checked = parseOrThrow(knowledgeFilter, filter, 'the filter');
     const { limit, offset } = parseOrThrow(range, part, 'the range');
-    return isUuid(workspaceId) ? this.#documents.findMany(workspaceId, checked, { limit, offset }) : [];
+    if (!isUuid(workspaceId)) return [];
+    const cache = this.#usable;
+    if (!cache) return this.#documents.findMany(workspaceId, checked, { limit, offset });
+    return cache.query(workspaceId, { many: { ...checked, limit, offset } }, () =>
+      this.#primary.findMany(workspaceId, checked, { limit, offset }),
+    );
   }
 
   /** Latest change first, 20 a page. @throws AppError VALIDATION_ERROR. */
@@ -101,12 +128,21 @@ export class KnowledgeService {
     this.#requireId('workspace', workspaceId);
     const list = { list: 'knowledge', scope: [workspaceId, checked], key: latestKey };
     const start = await readPageRequest(this.#postgres, { limit, cursor }, list);
-    return this.#documents.findByWorkspace(workspaceId, checked, start);
+    const cache = this.#usable;
+    if (!cache) return this.#documents.findByWorkspace(workspaceId, checked, start);
+    const read = () => this.#primary.findByWorkspace(workspaceId, checked, start);
+    const isLatest = start.key === undefined && start.limit === latestCount && Object.keys(checked).length === 0;
+    return isLatest
+      ? cache.latest(workspaceId, read)
+      : cache.query(workspaceId, { page: { ...checked, ...start } }, read);
   }
 
   async count(workspaceId: string, filter: KnowledgeFilter = {}): Promise<number> {
     const checked = parseOrThrow(knowledgeFilter, filter, 'the filter');
-    return isUuid(workspaceId) ? this.#documents.count(workspaceId, checked) : 0;
+    if (!isUuid(workspaceId)) return 0;
+    const cache = this.#usable;
+    if (!cache) return this.#documents.count(workspaceId, checked);
+    return cache.query(workspaceId, { count: checked }, () => this.#primary.count(workspaceId, checked));
   }
 
   /**
@@ -117,7 +153,7 @@ export class KnowledgeService {
   async create(workspaceId: string, input: CreateKnowledgeInput, context: ChangeContext = {}): Promise<Knowledge> {
     const { tags, author, authorId, ...fields } = parseOrThrow(createKnowledgeInput, input, 'the document');
     this.#requireId('workspace', workspaceId);
-    return explainConstraints(constraintErrors(workspaceId, fields.sourceId), () =>
+    const created = await explainConstraints(constraintErrors(workspaceId, fields.sourceId), () =>
       this.#change('knowledge.create', context, async (tx) => {
         const documents = new KnowledgeRepository(kyselyThrough(tx));
         await ensureTags(tx, workspaceId, tags);
@@ -135,6 +171,8 @@ export class KnowledgeService {
         return this.#written(documents, workspaceId, id);
       }),
     );
+    await this.#changed(context, workspaceId, [created.id]);
+    return created;
   }
 
   /**
@@ -150,7 +188,7 @@ export class KnowledgeService {
   ): Promise<Knowledge> {
     const { tags, author, authorId, ...fields } = parseOrThrow(updateKnowledgeInput, patch, 'the document');
     parseOrThrow(expectation, { expectedVersion }, 'the change');
-    return explainConstraints(constraintErrors(workspaceId, fields.sourceId), () =>
+    const updated = await explainConstraints(constraintErrors(workspaceId, fields.sourceId), () =>
       this.#change('knowledge.update', context, async (tx) => {
         const documents = new KnowledgeRepository(kyselyThrough(tx));
         await this.#lock(documents, workspaceId, id, expectedVersion);
@@ -162,6 +200,8 @@ export class KnowledgeService {
         return this.#written(documents, workspaceId, id);
       }),
     );
+    await this.#changed(context, workspaceId, [id]);
+    return updated;
   }
 
   /** @throws AppError DATA_CONSISTENCY_ERROR with `expected` and `actual` when somebody was faster, NOT_FOUND. */
@@ -176,6 +216,7 @@ export class KnowledgeService {
       await this.#lock(documents, workspaceId, id, expectedVersion);
       await documents.delete(workspaceId, id);
     });
+    await this.#changed(context, workspaceId, [id]);
   }
 
   /**
@@ -202,6 +243,7 @@ export class KnowledgeService {
     const counts = await explainConstraints(constraintErrors(workspaceId, undefined), () =>
       this.#change('knowledge.upsert-many', context, (tx) => upsertDocuments(tx, workspaceId, documents)),
     );
+    if (counts.inserted + counts.updated > 0) await this.#changed(context, workspaceId);
     this.#log.debug({ event: 'knowledge.upserted', workspaceId, ...counts });
     return counts;
   }
@@ -214,6 +256,16 @@ export class KnowledgeService {
     const found = await this.#documents.versions(workspaceId, id, await readPageRequest(this.#postgres, page, list));
     if (found.items.length === 0 && page.cursor === undefined) throw notFound('knowledge', id);
     return found;
+  }
+
+  /** Undefined: whoever reads here is to see all that was written up to a position, and asks a server that has it. */
+  get #usable(): WorkspaceCache | undefined {
+    return this.#postgres.reader.mustShowPosition ? undefined : this.#cache;
+  }
+
+  /** After the commit. In a transaction of the caller's nothing is committed yet: the change stream, or its stand-in, tells. */
+  async #changed({ tx }: ChangeContext, workspaceId: string, ids?: string[]): Promise<void> {
+    if (tx === undefined) await this.#cache?.changed({ kind: 'knowledge', workspaceId, ids });
   }
 
   #requireId(entity: string, id: string): void {

@@ -2,7 +2,7 @@ import { sql, type Kysely } from 'kysely';
 import { pageOf, type Page, type PageStart } from '../../lib/postgres/keyset-page.ts';
 import type { DB } from '../../lib/postgres/schema.generated.ts';
 import { toTag } from './rows.ts';
-import type { Tag } from './types.ts';
+import type { PopularTag, Tag } from './types.ts';
 
 const documents = sql<number>`(SELECT count(*)::integer FROM treadle.knowledge_tags AS kt
   WHERE kt.workspace_id = t.workspace_id AND kt.tag_id = t.id)`;
@@ -28,6 +28,20 @@ export class TagRepository {
       .limit(start.limit + 1);
     if (start.key) query = query.where('t.name', next ? '>' : '<', start.key[0]);
     return pageOf(await query.execute(), start, { keyOf: (row): [string] => [row.name], toItem: toTag });
+  }
+
+  /** Those of most documents first, then by name; tags without documents are not among them. */
+  popular(workspaceId: string, limit: number): Promise<PopularTag[]> {
+    return this.#db
+      .selectFrom('knowledge_tags as kt')
+      .innerJoin('tags as t', 't.id', 'kt.tag_id')
+      .where('kt.workspace_id', '=', workspaceId)
+      .groupBy(['t.id', 't.name'])
+      .select(['t.id', 't.name', sql<number>`count(*)::integer`.as('documents')])
+      .orderBy('documents', 'desc')
+      .orderBy('t.name')
+      .limit(limit)
+      .execute();
   }
 
   async count(workspaceId: string): Promise<number> {

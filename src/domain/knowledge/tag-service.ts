@@ -7,12 +7,14 @@ import { kyselyThrough } from '../../lib/postgres/kysely-through.ts';
 import type { Postgres } from '../../lib/postgres/postgres.ts';
 import { expectedRevisionOf, refusal, type Expectation } from '../../lib/postgres/revision.ts';
 import { isUuid } from '../../lib/text/uuid.ts';
+import type { WorkspaceCache } from '../caching/workspace-cache.ts';
 import { runChange, type ChangeContext } from './change.ts';
 import { createTagInput, updateTagInput, type CreateTagInput, type UpdateTagInput } from './input.ts';
 import { TagRepository } from './tag-repository.ts';
-import type { Tag } from './types.ts';
+import type { PopularTag, Tag } from './types.ts';
 
 const deletionTimeoutMs = 600_000;
+const popularLimit = z.int('must be a whole number').min(1).max(100);
 const nameKey = z.tuple([z.string()]);
 
 const taken = (name: string): AppError =>
@@ -26,8 +28,11 @@ export class TagService {
   readonly #postgres: Postgres;
   readonly #tags: TagRepository;
 
-  constructor({ postgres }: { readonly postgres: Postgres }) {
+  readonly #cache: WorkspaceCache | undefined;
+
+  constructor({ postgres, cache }: { readonly postgres: Postgres; readonly cache?: WorkspaceCache | undefined }) {
     this.#postgres = postgres;
+    this.#cache = cache;
     this.#tags = new TagRepository(postgres.reader.db);
   }
 
@@ -41,6 +46,15 @@ export class TagService {
     if (!isUuid(workspaceId)) throw notFound('workspace', workspaceId);
     const list = { list: 'tags', scope: [workspaceId], key: nameKey };
     return this.#tags.findMany(workspaceId, await readPageRequest(this.#postgres, page, list));
+  }
+
+  /** Those of most documents first: 20 unless `limit` (up to 100) says otherwise. @throws AppError VALIDATION_ERROR. */
+  async popular(workspaceId: string, limit = 20): Promise<readonly PopularTag[]> {
+    const most = parseOrThrow(popularLimit, limit, 'the limit');
+    if (!isUuid(workspaceId)) return [];
+    if (!this.#cache || this.#postgres.reader.mustShowPosition) return this.#tags.popular(workspaceId, most);
+    const primary = new TagRepository(kyselyThrough(this.#postgres));
+    return this.#cache.popularTags(workspaceId, most, () => primary.popular(workspaceId, most));
   }
 
   async count(workspaceId: string): Promise<number> {
@@ -74,15 +88,17 @@ export class TagService {
     const fields = parseOrThrow(updateTagInput, patch, 'the tag');
     const expected = expectedRevisionOf({ expectedRevision });
     if (!isUuid(workspaceId) || !isUuid(id)) throw notFound('tag', id);
-    return explainConstraints({ tags_name_key: () => taken(fields.name ?? '') }, () =>
+    const updated = await explainConstraints({ tags_name_key: () => taken(fields.name ?? '') }, () =>
       runChange(this.#postgres, context, { name: 'tag.update' }, async (tx) => {
         const tags = new TagRepository(kyselyThrough(tx));
-        const updated = await tags.update(workspaceId, id, fields, expected);
-        if (updated) return updated;
+        const renamed = await tags.update(workspaceId, id, fields, expected);
+        if (renamed) return renamed;
         const actual = (await tags.findById(workspaceId, id))?.revision;
         throw refusal({ entity: 'tag', entityId: id, expected, actual });
       }),
     );
+    if (!context.tx) await this.#cache?.changed({ kind: 'names', workspaceId });
+    return updated;
   }
 
   /**
@@ -104,5 +120,6 @@ export class TagService {
         throw refusal({ entity: 'tag', entityId: id, expected, actual });
       await tags.delete(workspaceId, id);
     });
+    if (!context.tx) await this.#cache?.changed({ kind: 'names', workspaceId });
   }
 }

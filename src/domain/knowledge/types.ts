@@ -62,6 +62,13 @@ export interface Tag {
   readonly updatedAt: Date;
 }
 
+export interface PopularTag {
+  readonly id: string;
+  readonly name: string;
+  /** How many documents carry it. */
+  readonly documents: number;
+}
+
 export interface Collection {
   readonly id: string;
   readonly workspaceId: string;

@@ -4,6 +4,7 @@ import type { Log } from '../../lib/log/create-log.ts';
 import type { Postgres } from '../../lib/postgres/postgres.ts';
 import type { RemoteServices } from '../../lib/resilience/remote-services.ts';
 import type { EmbeddingService } from '../embeddings/embedding-service.ts';
+import type { WorkspaceCache } from '../caching/workspace-cache.ts';
 import { ElasticsearchSearch } from './elasticsearch/elasticsearch-search.ts';
 import { KnowledgeIndex } from './elasticsearch/knowledge-index.ts';
 import { IndexCurrency } from './index-currency.ts';
@@ -20,6 +21,7 @@ export interface SearchParts {
   readonly remote: RemoteServices;
   readonly embeddings: EmbeddingService;
   readonly log: Log;
+  readonly cache?: WorkspaceCache | undefined;
   readonly importModule: ImportModule;
 }
 
@@ -37,10 +39,10 @@ export interface Searching {
  * @throws AppError CONFIGURATION_ERROR naming TREADLE_INDEXES, the module or index, and what is wrong with it.
  */
 export const createSearch = async (parts: SearchParts): Promise<Searching> => {
-  const { config, postgres, remote, embeddings, log, importModule } = parts;
+  const { config, postgres, remote, embeddings, log, importModule, cache } = parts;
   const inPostgres = new PostgresSearch(postgres.reader);
   if (!config.elasticsearch) {
-    const search = new SearchService({ postgres, backend: inPostgres, embedder: embeddings, log });
+    const search = new SearchService({ postgres, backend: inPostgres, embedder: embeddings, log, cache });
     return { search, indexes: new SearchIndexes([]), knowledgeIndex: undefined, elasticsearch: undefined };
   }
   const { prefix } = config.elasticsearch;
@@ -60,6 +62,7 @@ export const createSearch = async (parts: SearchParts): Promise<Searching> => {
     isCurrent: () => currency.isCurrent(),
     embedder: embeddings,
     log,
+    cache,
   });
   return { search, indexes: new SearchIndexes([knowledgeIndex.index, ...own]), knowledgeIndex, elasticsearch };
 };

@@ -5,6 +5,7 @@ import type { Log } from '../../lib/log/create-log.ts';
 
 import { cursorKeyOf } from '../../lib/postgres/cursor-key.ts';
 import type { Queryable } from '../../lib/postgres/queryable.ts';
+import type { WorkspaceCache } from '../caching/workspace-cache.ts';
 import { readCursor, writeCursor, type CursorRanking } from './search-cursor.ts';
 import type { BackendQuery, RankedBy, SearchBackend } from './search-port.ts';
 import { searchRequestSchema, suggestRequestSchema, type SearchInput, type SearchRequest } from './search-request.ts';
@@ -26,9 +27,19 @@ export interface SearchServiceOptions {
   readonly isCurrent?: (() => Promise<boolean>) | undefined;
   readonly embedder: QueryEmbedder;
   readonly log: Log;
+  /** Undefined: every search is searched. */
+  readonly cache?: WorkspaceCache | undefined;
   /** How long a search waits for its vector before it does without; 5 s by default. */
   readonly embedTimeoutMs?: number;
 }
+
+/** Who asks. */
+export interface SearchedBy {
+  /** What decides which documents they may see; those of equal permissions may be given the same answer. */
+  readonly permissions?: readonly string[];
+}
+
+type Answer = Omit<SearchResult, 'searchId' | 'tookMs'>;
 
 interface Ranking {
   readonly rankedBy: RankedBy;
@@ -44,8 +55,19 @@ export class SearchService {
   readonly #embedder: QueryEmbedder;
   readonly #log: Log;
   readonly #embedTimeoutMs: number;
+  readonly #cache: WorkspaceCache | undefined;
 
-  constructor({ postgres, backend, fallback, isCurrent, embedder, log, embedTimeoutMs = 5_000 }: SearchServiceOptions) {
+  constructor({
+    postgres,
+    backend,
+    fallback,
+    isCurrent,
+    embedder,
+    log,
+    cache,
+    embedTimeoutMs = 5_000,
+  }: SearchServiceOptions) {
+    this.#cache = cache;
     this.#postgres = postgres;
     this.#backend = backend;
     this.#fallback = fallback;
@@ -62,9 +84,26 @@ export class SearchService {
    * @throws AppError VALIDATION_ERROR naming every fault, SERVICE_UNAVAILABLE when a semantic search, or the next page of
    * a hybrid one, has no vector.
    */
-  async search(input: SearchInput): Promise<SearchResult> {
+  async search(input: SearchInput, { permissions = [] }: SearchedBy = {}): Promise<SearchResult> {
     const startedAt = performance.now();
     const request = parseOrThrow(searchRequestSchema, input, 'the search');
+    const answer = await this.#remembered(request, permissions);
+    return { searchId: uuidV7(), ...answer, tookMs: Math.round(performance.now() - startedAt) };
+  }
+
+  /** A poor answer is not kept: the next one may be better. */
+  #remembered(request: SearchRequest, permissions: readonly string[]): Promise<Answer> {
+    if (!this.#cache) return this.#ask(request);
+    const { workspaceId, query, mode, filters, ...page } = request;
+    const key = { workspaceId, query, mode, filters, page: { ...page, model: this.#embedder.model }, permissions };
+    return this.#cache.searchResults(
+      key,
+      () => this.#ask(request),
+      ({ degraded }) => !degraded,
+    );
+  }
+
+  async #ask(request: SearchRequest): Promise<Answer> {
     const key = await cursorKeyOf(this.#postgres);
     const first = await this.#choose();
     const from = readCursor(key, request, first.name);
@@ -78,12 +117,10 @@ export class SearchService {
     });
     const cursor = { ranking: rankedBy.kind, position: next ?? [] };
     return {
-      searchId: uuidV7(),
       total,
       hits,
       facets,
       nextCursor: next === null ? null : writeCursor(key, request, backend.name, cursor),
-      tookMs: Math.round(performance.now() - startedAt),
       backend: backend.name,
       degraded: degraded || backend !== this.#backend,
     };

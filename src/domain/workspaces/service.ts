@@ -4,9 +4,11 @@ import { parseOrThrow } from '../../lib/errors/zod-faults.ts';
 import type { Log } from '../../lib/log/create-log.ts';
 import { explainConstraints } from '../../lib/postgres/constraint-error.ts';
 import { readPageRequest, type Page, type PageRequest } from '../../lib/postgres/keyset-page.ts';
+import { kyselyThrough } from '../../lib/postgres/kysely-through.ts';
 import type { Postgres } from '../../lib/postgres/postgres.ts';
 import { expectedRevisionOf, refusal, type Expectation } from '../../lib/postgres/revision.ts';
 import { isUuid } from '../../lib/text/uuid.ts';
+import type { WorkspaceCache } from '../caching/workspace-cache.ts';
 import {
   createWorkspaceInput,
   updateWorkspaceInput,
@@ -25,14 +27,23 @@ const taken = (name: string): AppError =>
     entityId: name,
   });
 
+export interface WorkspaceServiceParts {
+  readonly postgres: Postgres;
+  readonly log: Log;
+  /** Undefined: every read asks Postgres. */
+  readonly cache?: WorkspaceCache | undefined;
+}
+
 /** Workspaces by name or id. Everything in Treadle that an app writes belongs to one. */
 export class WorkspaceService {
   readonly #postgres: Postgres;
   readonly #log: Log;
   readonly #workspaces: WorkspaceRepository;
+  readonly #cache: WorkspaceCache | undefined;
 
-  constructor({ postgres, log }: { readonly postgres: Postgres; readonly log: Log }) {
+  constructor({ postgres, log, cache }: WorkspaceServiceParts) {
     this.#postgres = postgres;
+    this.#cache = cache;
     this.#log = log;
     this.#workspaces = new WorkspaceRepository(postgres.reader.db);
   }
@@ -57,13 +68,16 @@ export class WorkspaceService {
   }
 
   async findById(id: string): Promise<Workspace | undefined> {
-    return isUuid(id) ? this.#workspaces.findById(id) : undefined;
+    if (!isUuid(id)) return undefined;
+    if (!this.#cache || this.#postgres.reader.mustShowPosition) return this.#workspaces.findById(id);
+    const primary = new WorkspaceRepository(kyselyThrough(this.#postgres));
+    return this.#cache.metadata(id.toLowerCase(), () => primary.findById(id));
   }
 
   /** By name or id; undefined when there is none. */
   async find(reference: string): Promise<Workspace | undefined> {
     if (reference.includes('\0')) return undefined;
-    return isUuid(reference) ? this.#workspaces.findById(reference) : this.#workspaces.findByName(reference);
+    return isUuid(reference) ? this.findById(reference) : this.#workspaces.findByName(reference);
   }
 
   /** By name or id. @throws AppError NOT_FOUND. */
@@ -95,7 +109,9 @@ export class WorkspaceService {
     const updated = await explainConstraints({ workspaces_name_key: () => taken(fields.name ?? workspace.name) }, () =>
       this.#workspaces.update(workspace.id, fields, expected),
     );
-    return updated ?? this.#refuse(workspace.id, expected);
+    if (!updated) return this.#refuse(workspace.id, expected);
+    await this.#cache?.changed({ kind: 'workspace', workspaceId: workspace.id });
+    return updated;
   }
 
   /**
@@ -111,6 +127,7 @@ export class WorkspaceService {
       { name: 'workspace.delete', timeoutMs: deletionTimeoutMs },
     );
     if (!deleted) return this.#refuse(workspace.id, expected);
+    await this.#cache?.changed({ kind: 'workspace', workspaceId: workspace.id });
     this.#log.info({ event: 'workspace.deleted', workspaceId: workspace.id, name: workspace.name });
   }
 

@@ -15,7 +15,7 @@ const asOutcome = (error: unknown): never => {
 };
 
 export const embedDocumentHandler = handle(embedDocument, async ({ payload, platform, signal }) => {
-  const document = await platform.knowledge.findById(payload.workspaceId, payload.documentId);
+  const document = await platform.knowledge.readById(payload.workspaceId, payload.documentId);
   if (!document) return completed({ chunks: 0, embedded: 0, reused: 0 });
   return completed(await platform.embeddings.refresh(document, { signal }).catch(asOutcome));
 });

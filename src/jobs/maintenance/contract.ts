@@ -35,6 +35,8 @@ export const prune = defineJob({
       presenceDocuments: count,
       locks: count,
       lockFences: count,
+      cacheCounters: count,
+      cacheSets: count,
     }),
     /** Past their time, and kept for a consumer that has yet to handle them. */
     eventsHeld: count,

@@ -11,22 +11,11 @@ export interface Pruned {
     readonly finishedJobs: number;
     readonly events: number;
     readonly eventDeadLetters: number;
-    readonly idempotencyKeys: number;
-    readonly onceKeys: number;
-    readonly scheduleFires: number;
     readonly payloads: number;
-    readonly throttles: number;
-    readonly rateBuckets: number;
-    readonly rateLimits: number;
     readonly sagas: number;
     readonly searches: number;
-    readonly searchDays: number;
-    readonly searchQueries: number;
-    readonly sessions: number;
     readonly presenceDocuments: number;
-    readonly locks: number;
-    readonly lockFences: number;
-  };
+  } & Readonly<Record<Aging, number>>;
   /** Events past their time that are kept because a consumer has yet to handle them. */
   readonly eventsHeld: number;
   /** Events that were deleted before a consumer handled them, for they were twice as old: how many, by consumer. */
@@ -211,12 +200,62 @@ const deleteBeyond = async (
   return deleted;
 };
 
-/**
- * Drops the partitions of finished jobs past their retention or beyond the room they may take, deletes old rows of the default partitions, old events,
- * keys and fires in batches, and makes the partitions of the next days. May be stopped at any step and run again.
- */
-export const pruneExpired = async (postgres: Postgres, retention: Retention, signal: AbortSignal): Promise<Pruned> => {
-  await postgres.query('SELECT treadle.ensure_partitions()');
+/** Rows that go by their age alone: of which table, after how long, by which column. */
+const aging = {
+  idempotencyKeys: ['idempotency_keys', ({ idempotencyKeysMs }) => idempotencyKeysMs],
+  onceKeys: ['once_keys', () => onceKeysMs],
+  scheduleFires: ['schedule_fires', () => scheduleFiresMs],
+  throttles: ['throttles', () => 0, 'next_at'],
+  rateBuckets: ['rate_buckets', () => rateBucketsMs, 'refilled_at'],
+  rateLimits: ['rate_limits', () => rateLimitsMs, 'to_timestamp(expire / 1000.0)'],
+  searchDays: ['search_days', () => searchCountsMs, 'day'],
+  searchQueries: ['search_queries', () => searchCountsMs, 'day'],
+  sessions: ['sessions', () => 0, 'expires_at'],
+  locks: ['locks', () => locksMs, 'expires_at'],
+  lockFences: ['lock_fences', () => lockFencesMs, 'raised_at'],
+  cacheCounters: ['cache_counters', () => 0, 'expires_at'],
+  cacheSets: ['cache_sets', () => 0, 'expires_at'],
+} as const satisfies Readonly<
+  Record<string, readonly [table: string, ageMs: (retention: Retention) => number, column?: string]>
+>;
+
+type Aging = keyof typeof aging;
+const isAging = (name: string): name is Aging => name in aging;
+
+const deleteAged = async (
+  postgres: Postgres,
+  retention: Retention,
+  signal: AbortSignal,
+): Promise<Readonly<Record<Aging, number>>> => {
+  const deleted: Record<Aging, number> = {
+    idempotencyKeys: 0,
+    onceKeys: 0,
+    scheduleFires: 0,
+    throttles: 0,
+    rateBuckets: 0,
+    rateLimits: 0,
+    searchDays: 0,
+    searchQueries: 0,
+    sessions: 0,
+    locks: 0,
+    lockFences: 0,
+    cacheCounters: 0,
+    cacheSets: 0,
+  };
+  for (const name of Object.keys(aging).filter(isAging)) {
+    const [table, ageMs, column = 'created_at'] = aging[name];
+    deleted[name] = await deleteExpired(postgres, { table, column, ageMs: ageMs(retention) }, signal);
+  }
+  return deleted;
+};
+
+type PrunedJobs = Pick<Pruned, 'partitionsDropped' | 'partitionsBusy'> & { readonly finishedJobs: number };
+
+const pruneFinishedJobs = async (
+  postgres: Postgres,
+  retention: Retention,
+  signal: AbortSignal,
+): Promise<PrunedJobs> => {
   const partitionsDropped: string[] = [];
   const partitionsBusy: string[] = [];
   let finishedJobs = 0;
@@ -242,35 +281,33 @@ export const pruneExpired = async (postgres: Postgres, retention: Retention, sig
     }
     finishedJobs += await deleteBeyond(postgres, { kind, maxBytes }, signal);
   }
-  const olderThan = (table: string, ageMs: number, column = 'created_at'): Promise<number> =>
-    deleteExpired(postgres, { table, column, ageMs }, signal);
+  return { partitionsDropped, partitionsBusy, finishedJobs };
+};
+
+/**
+ * Drops the partitions of finished jobs past their retention or beyond the room they may take, deletes old rows of the default partitions, old events,
+ * keys and fires in batches, and makes the partitions of the next days. May be stopped at any step and run again.
+ */
+export const pruneExpired = async (postgres: Postgres, retention: Retention, signal: AbortSignal): Promise<Pruned> => {
+  await postgres.query('SELECT treadle.ensure_partitions()');
+  const { finishedJobs, ...partitions } = await pruneFinishedJobs(postgres, retention, signal);
   const events = await pruneEvents(postgres, retention.eventsMs, signal);
+  const searches = { table: 'searches', column: 'searched_at', ageMs: retention.searchesMs };
   return {
-    partitionsDropped,
-    partitionsBusy,
+    ...partitions,
     eventsHeld: events.held,
     eventsMissed: events.missed,
     deleted: {
+      ...(await deleteAged(postgres, retention, signal)),
       finishedJobs,
       events: events.deleted,
       eventDeadLetters: await pruneEventDeadLetters(postgres, retention.deadMs, signal),
-      idempotencyKeys: await olderThan('idempotency_keys', retention.idempotencyKeysMs),
-      onceKeys: await olderThan('once_keys', onceKeysMs),
-      scheduleFires: await olderThan('schedule_fires', scheduleFiresMs),
       payloads: await deletePayloads(postgres, signal),
-      throttles: await olderThan('throttles', 0, 'next_at'),
-      rateBuckets: await olderThan('rate_buckets', rateBucketsMs, 'refilled_at'),
-      rateLimits: await olderThan('rate_limits', rateLimitsMs, 'to_timestamp(expire / 1000.0)'),
       sagas: await deleteSagas(postgres, retention, signal),
       searches:
-        (await olderThan('searches', retention.searchesMs, 'searched_at')) +
+        (await deleteExpired(postgres, searches, signal)) +
         (await deleteSearchesBeyond(postgres, mostSearches, signal)),
-      searchDays: await olderThan('search_days', searchCountsMs, 'day'),
-      searchQueries: await olderThan('search_queries', searchCountsMs, 'day'),
-      sessions: await olderThan('sessions', 0, 'expires_at'),
       presenceDocuments: await deletePresenceDocuments(postgres, signal),
-      locks: await olderThan('locks', locksMs, 'expires_at'),
-      lockFences: await olderThan('lock_fences', lockFencesMs, 'raised_at'),
     },
   };
 };

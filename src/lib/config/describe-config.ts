@@ -57,6 +57,7 @@ export const describeConfig = (config: Config): Readonly<Record<VariableName, st
     TREADLE_API_KEYS: listed(config.apiKeys.map(({ name, scopes }) => `${name}:***:${scopes.join('+')}`)) || undefined,
     TREADLE_ENCRYPTION_KEYS: listed(config.encryptionKeys.map(({ id }) => `${id}:***`)) || undefined,
     TREADLE_MAX_BODY_BYTES: http.maxBodyBytes,
+    TREADLE_CACHE_WARM_ON_START: String(config.cacheWarmOnStart),
     TREADLE_SHUTDOWN_GRACE_MS: config.shutdownGraceMs,
     OTEL_EXPORTER_OTLP_ENDPOINT: maskUrl(config.tracing.endpoint),
     OTEL_SERVICE_NAME: config.tracing.serviceName,

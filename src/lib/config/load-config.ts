@@ -75,6 +75,8 @@ export interface Config {
   readonly apiKeys: readonly ConfiguredKey[];
   /** The first encrypts, all decrypt. */
   readonly encryptionKeys: readonly EncryptionKey[];
+  /** The API reads what will be asked for when it starts. */
+  readonly cacheWarmOnStart: boolean;
   readonly shutdownGraceMs: number;
   /** Traces are sent to `endpoint`, an OTLP receiver; undefined: nowhere. */
   readonly tracing: { readonly endpoint: string | undefined; readonly serviceName: string };
@@ -123,6 +125,7 @@ const roleList = list.pipe(
   z.array(z.enum(roles, { message: `must be a comma-separated list of ${roles.join(', ')}` })).min(1),
 );
 
+const flag = z.enum(['true', 'false'], { message: 'must be true or false' }).transform((text) => text === 'true');
 const backend = z.enum(['redis', 'postgres'], { message: 'must be redis or postgres' });
 
 const variables = z.object({
@@ -168,6 +171,7 @@ const variables = z.object({
   TREADLE_API_KEYS: withDefault(parseApiKeys, []),
   TREADLE_ENCRYPTION_KEYS: withDefault(parseEncryptionKeys, []),
   TREADLE_MAX_BODY_BYTES: withDefault(integer(1_024, 1_073_741_824), 1_048_576),
+  TREADLE_CACHE_WARM_ON_START: withDefault(flag, false),
   TREADLE_SHUTDOWN_GRACE_MS: withDefault(integer(0, 3_600_000), 25_000),
   OTEL_EXPORTER_OTLP_ENDPOINT: optional(urlOf(['http:', 'https:'])),
   OTEL_SERVICE_NAME: withDefault(z.string(), 'treadle'),
@@ -305,6 +309,7 @@ export const loadConfig = (env: Readonly<Record<string, string | undefined>>): C
     retention: read.TREADLE_RETENTION,
     apiKeys: read.TREADLE_API_KEYS,
     encryptionKeys: read.TREADLE_ENCRYPTION_KEYS,
+    cacheWarmOnStart: read.TREADLE_CACHE_WARM_ON_START,
     shutdownGraceMs: read.TREADLE_SHUTDOWN_GRACE_MS,
     tracing: { endpoint: read.OTEL_EXPORTER_OTLP_ENDPOINT, serviceName: read.OTEL_SERVICE_NAME },
     logLevel: read.LOG_LEVEL,

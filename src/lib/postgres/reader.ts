@@ -108,6 +108,12 @@ export class Reader implements Queryable {
     return this.#sessions.run(session, fn);
   }
 
+  /** Whether the caller is to be shown all that was written up to a position it has named, and what it wrote itself. */
+  get mustShowPosition(): boolean {
+    const session = this.#sessions.getStore();
+    return session !== undefined && (session.after !== undefined || session.wrote);
+  }
+
   /** Where the primary's log ends: behind everything that is committed now. */
   async position(): Promise<string> {
     const { rows } = await this.#parts.primary<{ position: string }>(

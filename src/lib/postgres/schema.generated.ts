@@ -94,6 +94,31 @@ export interface BrowserLogins {
   token_hash: Buffer;
 }
 
+export interface CacheCounters {
+  expires_at: Timestamp;
+  key_hash: Buffer;
+  prefix: string;
+  value: number;
+}
+
+export interface CacheSetMembers {
+  key_hash: Buffer;
+  member: string;
+  member_hash: Buffer;
+  prefix: string;
+}
+
+export interface CacheSets {
+  expires_at: Timestamp;
+  key_hash: Buffer;
+  prefix: string;
+}
+
+export interface CacheWarmings {
+  warmed_at: Generated<Timestamp>;
+  workspace_id: string;
+}
+
 export interface ChangeBacklog {
   entity_id: string;
   kind: string;
@@ -879,6 +904,10 @@ export interface DB {
   all_jobs: AllJobs;
   api_keys: ApiKeys;
   browser_logins: BrowserLogins;
+  cache_counters: CacheCounters;
+  cache_set_members: CacheSetMembers;
+  cache_sets: CacheSets;
+  cache_warmings: CacheWarmings;
   change_backlog: ChangeBacklog;
   change_epoch: ChangeEpoch;
   change_sinks: ChangeSinks;

@@ -44,10 +44,12 @@ const optionsFor = (purpose: RedisPurpose): RedisOptions => ({
     : { maxRetriesPerRequest: null, enableOfflineQueue: true }),
 });
 
-const prepare = (client: Redis): void => {
-  client.on('connect', () => gatherWrites(client.stream));
-  watchConnection(client);
-};
+const preparing =
+  (purpose: RedisPurpose) =>
+  (client: Redis): void => {
+    client.on('connect', () => gatherWrites(client.stream, { firstAtOnce: purpose === 'cache' }));
+    watchConnection(client);
+  };
 
 const createCluster = async (target: RedisTarget, options: RedisOptions, purpose: RedisPurpose): Promise<Cluster> => {
   const { Cluster } = await import('ioredis');
@@ -61,7 +63,7 @@ const createCluster = async (target: RedisTarget, options: RedisOptions, purpose
     // Certificates name hosts, so with TLS the nodes' names must not be resolved before the connection is made.
     ...(redisOptions.tls ? { dnsLookup: (address, done) => done(null, address) } : {}),
   });
-  cluster.on('+node', prepare);
+  cluster.on('+node', preparing(purpose));
   return cluster;
 };
 
@@ -73,7 +75,7 @@ const createClient = async (
   if (target.kind === 'cluster') return createCluster(target, options, purpose);
   const { Redis } = await import('ioredis');
   const client = new Redis(options);
-  prepare(client);
+  preparing(purpose)(client);
   return client;
 };
 

@@ -196,6 +196,8 @@ export class ReplicationStream {
     );
     const reason = await Promise.race([started, this.ended]);
     if (reason) throw reason;
+    // It may have begun and ended in one go, as when a publication is missing.
+    if (this.#over) throw (await this.ended) ?? ended();
     this.#heardAt = performance.now();
     this.#timer = setInterval(() => this.#beat(), statusMs);
   }

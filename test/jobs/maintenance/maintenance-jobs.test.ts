@@ -154,6 +154,8 @@ test('prune drops the days past their retention whole, and keeps the younger one
       presenceDocuments: 1,
       locks: 1,
       lockFences: 1,
+      cacheCounters: 0,
+      cacheSets: 0,
     },
   });
   expect(await oldJobs()).toBe(young - 3);

@@ -7,6 +7,7 @@ import { defineSearches, endOfIndex, monthOf, type SearchesDefinition } from './
 import { deleteOrphans } from './delete-orphans.ts';
 import { missingWorkspaces } from './missing-workspaces.ts';
 import { MonthlyIndices } from './monthly-indices.ts';
+import { searchedWorkspaces } from './searched-workspaces.ts';
 import { noteClicks } from './note-clicks.ts';
 import { noTrends, readTrends } from './read-trends.ts';
 import { dateSearches, searchDocument } from './search-document.ts';
@@ -77,6 +78,11 @@ export class ElasticsearchAnalytics implements AnalyticsStore {
       if (gone !== undefined) return noTrends(range);
       return readTrends(this.#elasticsearch, this.#definition.alias, { workspaceId, range });
     });
+  }
+
+  /** @throws AppError of {@link Elasticsearch.call}. */
+  searchedSince(time: Date): Promise<readonly string[]> {
+    return this.#within(() => searchedWorkspaces(this.#elasticsearch, this.#definition.alias, time));
   }
 
   /** Drops the months that are past their retention, and the searches of deleted workspaces; forgets no queries. */

@@ -81,6 +81,16 @@ export class PostgresAnalytics implements AnalyticsStore {
     return readTrends(this.#postgres, workspaceId, range);
   }
 
+  async searchedSince(time: Date): Promise<readonly string[]> {
+    // Days are those of the workspaces, of which some have begun before.
+    const { rows } = await this.#postgres.query<{ id: string }>(
+      `SELECT DISTINCT workspace_id::text AS id FROM treadle.search_days
+       WHERE day >= ($1::timestamptz AT TIME ZONE 'UTC')::date - 1`,
+      [time],
+    );
+    return rows.map(({ id }) => id);
+  }
+
   async closeDays(signal: AbortSignal): Promise<number> {
     for (let forgotten = 0; ;) {
       signal.throwIfAborted();
