@@ -6,15 +6,22 @@ import { describeEachCache } from './each-cache.ts';
 const keys = ['m:0', 'm:1', 'm:2'] as const;
 const key = fc.constantFrom(...keys);
 const process = fc.nat({ max: 1 });
+const ms = fc.nat({ max: 4 });
 
 type Step =
   | { readonly kind: 'read'; readonly key: (typeof keys)[number]; readonly process: number; readonly ms: number }
-  | { readonly kind: 'change'; readonly key: (typeof keys)[number]; readonly process: number; readonly by: number }
+  | {
+      readonly kind: 'change';
+      readonly key: (typeof keys)[number];
+      readonly process: number;
+      readonly by: number;
+      readonly ms: number;
+    }
   | { readonly kind: 'together'; readonly steps: readonly Step[] };
 
 const single: fc.Arbitrary<Step> = fc.oneof(
-  fc.record({ kind: fc.constant('read' as const), key, process, ms: fc.nat({ max: 4 }) }),
-  fc.record({ kind: fc.constant('change' as const), key, process, by: fc.nat({ max: 3 }) }),
+  fc.record({ kind: fc.constant('read' as const), key, process, ms }),
+  fc.record({ kind: fc.constant('change' as const), key, process, by: fc.nat({ max: 3 }), ms }),
 );
 const step: fc.Arbitrary<Step> = fc.oneof(
   single,
@@ -49,6 +56,8 @@ describe('against a model', () => {
             const known = acknowledged[one.process];
             if (!cache || !known) throw new Error('no such process');
             if (one.kind === 'change') {
+              // So that reads have begun before it.
+              await tick(one.ms);
               const version = (source.get(one.key) ?? 0) + 1;
               source.set(one.key, version);
               await invalidate(cache, one.key, one.by);
