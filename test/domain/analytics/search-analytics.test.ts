@@ -51,6 +51,19 @@ const searches = (world: AnalyticsWorld) => {
     });
   });
 
+  test('tell which workspaces were searched lately', async () => {
+    const [searched, quiet] = [await world.workspace(), await world.workspace()];
+    const { service } = world.start();
+    service.trackSearchQuery(searchOf(searched));
+    await service.flush();
+    // Elasticsearch shows it with its next refresh.
+    await expect
+      .poll(() => service.searchedSince(new Date(Date.now() - 7 * dayMs)), { timeout: 10_000 })
+      .toContain(searched.id);
+    expect(await service.searchedSince(new Date(Date.now() - 7 * dayMs))).not.toContain(quiet.id);
+    expect(await service.searchedSince(new Date(Date.now() + 7 * dayMs))).toEqual([]);
+  });
+
   test('of many at once none is lost, from whichever process', async () => {
     const [one, other] = [await world.workspace(), await world.workspace()];
     const processes = [world.start(), world.start(), world.start()];

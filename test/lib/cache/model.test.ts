@@ -28,7 +28,7 @@ const step: fc.Arbitrary<Step> = fc.oneof(
   fc.record({ kind: fc.constant('together' as const), steps: fc.array(single, { minLength: 2, maxLength: 6 }) }),
 );
 
-const tick = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
+const tick = (pauseMs: number) => new Promise((resolve) => setTimeout(resolve, pauseMs));
 
 const invalidate = (cache: CacheManager, name: string, by: number): Promise<unknown> => {
   if (by === 0) return cache.delete(name);
