@@ -7,7 +7,7 @@ import { quote, sqlName, type Catalog } from './table-catalog.ts';
 export interface ReadField {
   readonly name: string;
   readonly expression: string;
-  /** What the expression reads, gathered for all rows of a page at once, by their places; joined to `m` as `alias`. */
+  /** What expressions read, gathered for all rows of a page at once, by their places; joined to `m` as `alias`. */
   readonly gathered?: { readonly alias: string; readonly select: string };
   /** The JSON of what it reads. */
   readonly json: (text: string | null) => string;
@@ -18,16 +18,30 @@ const equal = (on: Readonly<Record<string, string>>, joined: string, main: strin
     .map(([theirs, ours]) => `${joined}.${quote(theirs)} = ${main}.${quote(ours)}`)
     .join(' AND ');
 
-const oneFields = (catalog: Catalog, { table, on, fields }: OneJoin): readonly ReadField[] =>
-  Object.entries(fields).map(([name, column]) => {
-    const { kind, type } = catalog.columnOf(table, column);
-    const value = selectOf(kind, `j.${quote(column)}`, type);
-    return {
-      name,
-      json: (text) => jsonOfText(kind, text),
-      expression: `(SELECT ${value} FROM ${sqlName(table)} AS j WHERE ${equal(on, 'j', 'm')} LIMIT 1)`,
-    };
-  });
+/** Where a row lies: a name that no column of an app has by chance. */
+export const placeColumn = '"treadle:place"';
+
+const oneFields = (catalog: Catalog, place: number, { table, on, fields }: OneJoin): readonly ReadField[] => {
+  const alias = `one${place}`;
+  const columns = Object.entries(fields).map(([name, column], index) => ({
+    name,
+    as: `v${index}`,
+    ...catalog.columnOf(table, column),
+    column,
+  }));
+  const values = columns.map(({ kind, type, column, as }) => `${selectOf(kind, `j.${quote(column)}`, type)} AS ${as}`);
+  const gathered = {
+    alias,
+    select: `SELECT DISTINCT ON (m.${placeColumn}) m.${placeColumn} AS place, ${values.join(', ')}
+      FROM page AS m JOIN ${sqlName(table)} AS j ON ${equal(on, 'j', 'm')} ORDER BY m.${placeColumn}`,
+  };
+  return columns.map(({ name, as, kind }) => ({
+    name,
+    gathered,
+    json: (text) => jsonOfText(kind, text),
+    expression: `${alias}.${as}`,
+  }));
+};
 
 const texts = z.array(z.string().nullable());
 
@@ -38,9 +52,6 @@ const manyJson = (kind: ColumnKind, text: string | null): string => {
   const values = texts.parse(JSON.parse(text));
   return `[${values.map((one) => jsonOfText(kind, one)).join()}]`;
 };
-
-/** Where a row lies: a name that no column of an app has by chance. */
-export const placeColumn = '"treadle:place"';
 
 const manyField = (
   catalog: Catalog,
@@ -143,6 +154,6 @@ export const allFields = (index: AppIndex, catalog: Catalog): readonly ReadField
     const { kind, type } = catalog.columnOf(index.table, column);
     return { name, json: (text) => jsonOfText(kind, text), expression: selectOf(kind, `m.${quote(column)}`, type) };
   }),
-  ...Object.values(index.one).flatMap((join) => oneFields(catalog, join)),
+  ...Object.values(index.one).flatMap((join, place) => oneFields(catalog, place, join)),
   ...Object.entries(index.many).map((join, place) => manyField(catalog, place, join)),
 ];

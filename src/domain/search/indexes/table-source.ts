@@ -241,8 +241,8 @@ export class TableSource implements IndexSource {
   }
 
   get #gathered(): string {
-    return this.#fields
-      .flatMap(({ gathered }) => gathered ?? [])
+    // Several fields may be of one join.
+    return [...new Set(this.#fields.flatMap(({ gathered }) => gathered ?? []))]
       .map(({ alias, select }) => `LEFT JOIN (${select}) AS ${alias} ON ${alias}.place = m.${placeColumn}`)
       .join(' ');
   }
