@@ -31,8 +31,8 @@ export interface OracleOptions extends SyncSize {
   readonly onNote?: (note: string) => void;
 }
 
-/** Of both indexes, and the event sink. */
-const sinks = 3;
+/** Of both indexes, of events and of caches. */
+const sinks = 4;
 const patienceMs = 240_000;
 
 const breach = (rule: string, ids: readonly string[]): readonly Breach[] =>
@@ -40,7 +40,9 @@ const breach = (rule: string, ids: readonly string[]): readonly Breach[] =>
 
 const untilFollowed = async ({ query }: SyncWorld): Promise<void> => {
   for (const deadline = Date.now() + patienceMs; Date.now() < deadline; await delay(50)) {
-    const [row] = await query<{ sinks: number }>('SELECT count(*)::integer AS sinks FROM treadle.change_sinks');
+    const [row] = await query<{ sinks: number }>(
+      'SELECT count(*)::integer AS sinks FROM treadle.change_sinks WHERE NOT lacks_changes',
+    );
     if (row?.sinks === sinks) return;
   }
   throw new Error('no replicator streams');

@@ -50,7 +50,7 @@ const createTables = `
   CREATE FUNCTION oracle.positions(OUT confirmed pg_lsn, OUT stored pg_lsn, OUT sinks integer) LANGUAGE plpgsql VOLATILE AS $$
   BEGIN
     SELECT confirmed_flush_lsn INTO confirmed FROM pg_replication_slots WHERE slot_type = 'logical' AND database = current_database();
-    SELECT min(position), count(*) INTO stored, sinks FROM treadle.change_sinks;
+    SELECT min(position), count(*) INTO stored, sinks FROM treadle.change_sinks WHERE NOT lacks_changes;
   END $$`;
 
 const startPostgres = async (withStandby: boolean): Promise<{ primary: PrivatePostgres; replica?: PrivatePostgres }> =>
