@@ -65,7 +65,7 @@ export const openWorld = async (program: ElasticsearchProgram): Promise<SyncWorl
     wrapper: endsWithParent(),
     settings: { max_wal_size: '4GB' },
   });
-  const search = await ElasticsearchServer.start(program, { heapMegabytes: 1_024 });
+  const search = await ElasticsearchServer.start(program, { heapMegabytes: 2_048 });
   await migrateAll(server.url, log);
   const connections = connectSync(server.url, search.url);
   return {

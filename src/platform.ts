@@ -138,7 +138,15 @@ interface DomainParts extends EventParts {
 const createDomain = async ({ config, remote, ...parts }: DomainParts) => {
   const { postgres, subscription, meter, log } = parts;
   const redis = cacheAddressOf(config);
-  const { closeCaching, ...caching } = createCaching({ redis, postgres, subscription, meter, log });
+  const { closeEvents, ...events } = createEventBus(parts);
+  const { closeCaching, ...caching } = createCaching({
+    redis,
+    postgres,
+    subscription,
+    meter,
+    log,
+    follow: (type, heard) => events.events.subscribe(type, heard),
+  });
   const { workspaceCache: cache } = caching;
   const queryVectors = config.openai.apiKey === undefined ? undefined : new CachedQueryVectors(caching.cache);
   const embeddings = new EmbeddingService(postgres, createEmbedder(config, remote), log, queryVectors);
@@ -149,7 +157,6 @@ const createDomain = async ({ config, remote, ...parts }: DomainParts) => {
     log,
   });
   const vectors = new VectorDatabase(postgres, log);
-  const { closeEvents, ...events } = createEventBus(parts);
   return {
     workspaces: new WorkspaceService({ postgres, log, cache }),
     users: new UserService({ postgres, log }),

@@ -2,6 +2,7 @@ import { createHash, randomBytes } from 'node:crypto';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { createServer } from '../../src/api/server.ts';
 import { loadConfig } from '../../src/lib/config/load-config.ts';
+import { openEvents } from './event-client.ts';
 import { useApi } from './use-api.ts';
 
 const environmentSecret = randomBytes(32).toString('base64url');
@@ -189,6 +190,17 @@ describe('with keys', () => {
     const startedAt = Date.now();
     await api.until(async () => (await api.call('GET', '/v1/jobs', { key: secret })).status === 401);
     expect(Date.now() - startedAt).toBeLessThan(3_000);
+  });
+
+  test('a stream that a revoked key had opened ends', async () => {
+    const { secret, key } = await api.server.keys.create({ name: 'listener', scopes: ['events:read'] });
+    const port = Number(new URL(await api.server.listen()).port);
+    const headers = { authorization: `Bearer ${secret}` };
+    const stream = await openEvents({ port, path: '/v1/events/stream', headers });
+    expect(stream.status).toBe(200);
+    await api.until(async () => stream.text.includes(': alive'));
+    await api.database.query('UPDATE treadle.api_keys SET revoked_at = now() WHERE id = $1', [key.id]);
+    await stream.ended;
   });
 });
 

@@ -82,7 +82,7 @@ describeWithRedis('the cache as a sink of the change stream', () => {
 
   test('rules of an app are triggered in its own process', async () => {
     const { one } = platforms;
-    one.cacheInvalidation.registerRule({ id: 'r', pattern: 'report:*', triggers: ['knowledge.updated'] });
+    await one.cacheInvalidation.registerRule({ id: 'r', pattern: 'report:*', triggers: ['knowledge.updated'] });
     await one.cache.set('report:1', 1);
     await database.query(`INSERT INTO treadle.knowledge (workspace_id, title, content) VALUES ($1, 'x', '')`, [ws]);
     await expect.poll(() => one.cache.get('report:1')).toBeUndefined();

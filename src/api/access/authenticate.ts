@@ -81,10 +81,20 @@ const redirectToLogin = (request: FastifyRequest, reply: FastifyReply): FastifyR
  */
 export const authenticateRequests = (app: FastifyInstance, parts: AccessParts): void => {
   app.decorateRequest('principal', undefined);
+  app.decorateRequest('staysAllowed', undefined);
   app.addHook('onRequest', async (request, reply) => {
     const { access } = request.routeOptions.config;
     if (request.is404 || access?.kind === 'open') return;
     if (!access) throw new AppError('FORBIDDEN', 'nobody may use this address', {});
+    request.staysAllowed = async () => {
+      try {
+        authorize(access, await identify(parts, request));
+        return true;
+      } catch (error) {
+        // Of a Postgres that is away nobody is put out.
+        return !(error instanceof AppError && (error.code === 'UNAUTHENTICATED' || error.code === 'FORBIDDEN'));
+      }
+    };
     try {
       request.principal = await identify(parts, request);
       authorize(access, request.principal);

@@ -24,6 +24,8 @@ declare module 'fastify' {
   interface FastifyRequest {
     /** Who asks; undefined on routes open to everybody. */
     principal: Principal | undefined;
+    /** Whether the sender may still do what was begun: the key was not revoked, the login has not ended. */
+    staysAllowed: (() => Promise<boolean>) | undefined;
   }
 }
 

@@ -1,5 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import type { FastifyReply } from 'fastify';
+import type { FastifyReply, FastifyRequest } from 'fastify';
 
 export interface ServerSentEvent {
   /** With which a client that comes back asks for what follows; alone, it is only remembered. */
@@ -23,10 +23,27 @@ const aborted = (signal: AbortSignal): Promise<'gone'> =>
     else signal.addEventListener('abort', () => resolve('gone'), { once: true });
   });
 
-/** Aborted when the client is gone or the server closes. */
-export const untilGone = (reply: FastifyReply, closing: AbortSignal): AbortSignal => {
+export interface UntilGoneOptions {
+  /** The server closes. */
+  readonly closing: AbortSignal;
+  readonly heartbeatMs: number;
+}
+
+const askAgainMs = 5_000;
+
+/** Aborted when the client is gone, the server closes, or the client's key is revoked or its login ends, within five seconds. */
+export const untilGone = (
+  request: FastifyRequest,
+  reply: FastifyReply,
+  { closing, heartbeatMs }: UntilGoneOptions,
+): AbortSignal => {
   const gone = new AbortController();
+  const ask = async (): Promise<void> => {
+    if ((await request.staysAllowed?.()) === false) gone.abort();
+  };
+  const asking = setInterval(() => void ask(), Math.min(askAgainMs, heartbeatMs)).unref();
   reply.raw.once('close', () => gone.abort());
+  gone.signal.addEventListener('abort', () => clearInterval(asking), { once: true });
   return AbortSignal.any([gone.signal, closing]);
 };
 
@@ -41,7 +58,8 @@ const silence = async (ms: number, signal: AbortSignal): Promise<'silence'> => {
 };
 
 /**
- * Server-sent events (WHATWG HTML, 9.2) from a source, with a comment line whenever it is silent for `heartbeatMs`.
+ * Server-sent events (WHATWG HTML, 9.2) from a source, with a comment line at once, so that the client knows that it is
+ * connected, and whenever the source is silent for `heartbeatMs`.
  * Ends with the source or with `signal`; either way the source is closed.
  */
 export async function* eventStream<T>(
@@ -52,6 +70,7 @@ export async function* eventStream<T>(
   const iterator = source[Symbol.asyncIterator]();
   const gone = aborted(signal);
   try {
+    yield ': alive\n\n';
     let next = iterator.next();
     for (;;) {
       const heard = new AbortController();

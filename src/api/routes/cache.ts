@@ -5,7 +5,7 @@ import { cacheMetricsAnswer, invalidateAnswer, invalidateBody } from '../schemas
 
 const expressionOf = (source: string): RegExp => {
   try {
-    return new RegExp(source, 'v');
+    return new RegExp(source, 'u');
   } catch {
     throw validationError('the request', [{ path: 'regexp', message: 'is no regular expression' }]);
   }

@@ -126,7 +126,7 @@ const addStream = (app: Api, { platform, closing, heartbeatMs }: RouteParts): vo
       const workspaceId = (await workspaceIfAsked(request, workspaces))?.id;
       const { type: types, lastEventId } = request.query;
       const after = request.headers['last-event-id'] ?? lastEventId;
-      const signal = untilGone(reply, closing);
+      const signal = untilGone(request, reply, { closing, heartbeatMs });
       const source = sent(events.follow({ types, workspaceId }, { after, signal }));
       return reply
         .header('content-type', 'text/event-stream; charset=utf-8')

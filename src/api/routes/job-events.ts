@@ -13,7 +13,7 @@ const finished: ReadonlySet<JobState> = new Set(finishedStates);
 
 const shown = (record: JobRecord): string => JSON.stringify(z.encode(job, job.parse(record)));
 
-const addWaitRoute = (app: Api, { platform, closing }: RouteParts): void => {
+const addWaitRoute = (app: Api, { platform, closing, heartbeatMs }: RouteParts): void => {
   app.route({
     method: 'GET',
     url: '/v1/jobs/:id/wait',
@@ -30,7 +30,8 @@ const addWaitRoute = (app: Api, { platform, closing }: RouteParts): void => {
     },
     handler: async (request, reply) => {
       const { id } = await findJobFor(platform.jobs, principalOf(request), request.params.id);
-      const record = await platform.jobs.wait(id, request.query.timeoutMs, untilGone(reply, closing));
+      const signal = untilGone(request, reply, { closing, heartbeatMs });
+      const record = await platform.jobs.wait(id, request.query.timeoutMs, signal);
       if (!record) throw notFound('job', id);
       return reply.code(finished.has(record.state) ? 200 : 202).send(record);
     },
@@ -53,7 +54,7 @@ const addEventsRoute = (app: Api, { platform, closing, heartbeatMs }: RouteParts
     },
     handler: async (request, reply) => {
       const { id } = await findJobFor(platform.jobs, principalOf(request), request.params.id);
-      const signal = untilGone(reply, closing);
+      const signal = untilGone(request, reply, { closing, heartbeatMs });
       const events = eventStream(platform.jobs.watch(id, signal), {
         signal,
         heartbeatMs,

@@ -41,7 +41,7 @@ export const addPresenceEventsRoute = (app: Api, { platform, closing, heartbeatM
       response: { 200: z.instanceof(Readable) },
     },
     handler: async (request, reply) => {
-      const signal = untilGone(reply, closing);
+      const signal = untilGone(request, reply, { closing, heartbeatMs });
       const after = lastHeard(request.headers['last-event-id']);
       const news = await platform.presence.watch(request.params.documentId, { after, signal });
       const events = eventStream(news, { signal, heartbeatMs, format: toSent });

@@ -16,6 +16,13 @@ export interface InvalidationRule {
   readonly enabled?: boolean;
 }
 
+export interface CacheInvalidationParts {
+  readonly cache: CacheManager;
+  readonly log: Log;
+  /** Hears of events of an app's own from now on; answers how to stop. */
+  readonly follow: (type: string, heard: () => Promise<unknown>) => Promise<() => void>;
+}
+
 export interface WarmItem {
   readonly key: string;
   readonly compute: () => Promise<unknown>;
@@ -36,8 +43,12 @@ const ruleSchema = z.object({
 });
 const warmingSchema = z.object({
   enabled: z.boolean(),
+  items: z.array(z.object({ key: z.string().min(1), compute: z.function(), ttlMs: z.number().optional() })),
   intervalMs: z.int().min(1_000).max(86_400_000).default(300_000),
 });
+
+/** These are told with the changes themselves, whoever makes them. */
+const ownEvents: ReadonlySet<string> = new Set(eventsOf({ kind: 'everything' }));
 
 /** Says what no longer holds: by tag, by pattern, by what depends on it, and by what has happened. */
 export class CacheInvalidation {
@@ -45,11 +56,15 @@ export class CacheInvalidation {
   readonly #log: Log;
   readonly #graph = new DependencyGraph();
   readonly #rules = new Map<string, InvalidationRule>();
+  readonly #follow: CacheInvalidationParts['follow'];
+  /** Types of an app's own events that are followed, with how to stop. */
+  readonly #followed = new Map<string, Promise<() => void>>();
   #warming: NodeJS.Timeout | undefined;
 
-  constructor({ cache, log }: { readonly cache: CacheManager; readonly log: Log }) {
+  constructor({ cache, log, follow }: CacheInvalidationParts) {
     this.#cache = cache;
     this.#log = log;
+    this.#follow = follow;
   }
 
   /** See {@link CacheManager.invalidate}. */
@@ -77,11 +92,16 @@ export class CacheInvalidation {
     return this.#graph.entries();
   }
 
-  /** Takes the place of the rule with this id. @throws AppError VALIDATION_ERROR. */
-  registerRule(rule: InvalidationRule): void {
+  /**
+   * Takes the place of the rule with this id. It hears of changes of documents, tags, collections, users and workspaces, and of
+   * events that an app publishes from when this resolves.
+   * @throws AppError VALIDATION_ERROR.
+   */
+  async registerRule(rule: InvalidationRule): Promise<void> {
     parseOrThrow(ruleSchema, rule, 'the rule');
     if (rule.pattern !== undefined) readPattern(rule.pattern);
     this.#rules.set(rule.id, rule);
+    await Promise.all(rule.triggers.filter((type) => !ownEvents.has(type)).map((type) => this.#hear(type)));
   }
 
   getRules(): readonly InvalidationRule[] {
@@ -123,8 +143,9 @@ export class CacheInvalidation {
   }
 
   /** Computes these entries now, and again and again; in place of those set up before. @throws AppError VALIDATION_ERROR. */
-  setupCacheWarming({ items, ...given }: WarmingSetup): void {
-    const { enabled, intervalMs } = parseOrThrow(warmingSchema, given, 'the warming');
+  setupCacheWarming(setup: WarmingSetup): void {
+    const { enabled, intervalMs } = parseOrThrow(warmingSchema, setup, 'the warming');
+    const { items } = setup;
     clearInterval(this.#warming);
     this.#warming = undefined;
     if (!enabled) return;
@@ -146,6 +167,23 @@ export class CacheInvalidation {
 
   close(): void {
     clearInterval(this.#warming);
+    for (const stop of this.#followed.values()) {
+      stop.then(
+        (end) => end(),
+        () => undefined,
+      );
+    }
+  }
+
+  async #hear(type: string): Promise<void> {
+    const followed = this.#followed.get(type) ?? this.#follow(type, () => this.handleEvent(type));
+    this.#followed.set(type, followed);
+    try {
+      await followed;
+    } catch (error) {
+      this.#followed.delete(type);
+      throw error;
+    }
   }
 }
 

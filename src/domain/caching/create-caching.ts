@@ -6,7 +6,7 @@ import type { Subscription } from '../../lib/postgres/subscription.ts';
 import type { RedisAddress } from '../../lib/redis/connect-redis.ts';
 import type { Meter } from '../../lib/telemetry/meter.ts';
 import { cacheFeed } from './cache-feed.ts';
-import { CacheInvalidation } from './cache-invalidation.ts';
+import { CacheInvalidation, type CacheInvalidationParts } from './cache-invalidation.ts';
 import { cacheMetrics } from './cache-metrics.ts';
 import { WorkspaceCache } from './workspace-cache.ts';
 
@@ -17,6 +17,8 @@ export interface CachingParts {
   readonly subscription: Subscription;
   readonly meter: Meter;
   readonly log: Log;
+  /** See {@link CacheInvalidation}. */
+  readonly follow: CacheInvalidationParts['follow'];
 }
 
 export interface Caching {
@@ -29,7 +31,7 @@ export interface Caching {
 const compressAboveBytes = 4_096;
 
 /** The cache of a process, what tells it of changes, and what is kept in it. Nothing is opened before it is used. */
-export const createCaching = ({ redis, postgres, subscription, meter, log }: CachingParts): Caching => {
+export const createCaching = ({ redis, postgres, subscription, meter, log, follow }: CachingParts): Caching => {
   const cache: CacheManager = createCache(
     {
       redis,
@@ -40,7 +42,7 @@ export const createCaching = ({ redis, postgres, subscription, meter, log }: Cac
     },
     { compressAboveBytes },
   );
-  const cacheInvalidation = new CacheInvalidation({ cache, log });
+  const cacheInvalidation = new CacheInvalidation({ cache, log, follow });
   meter.addSource('cache', () => cacheMetrics(cache));
   return {
     cache,

@@ -15,6 +15,10 @@ const readAtOnce = 200;
 const quietMs = 10_000;
 const retryMs = 500;
 
+/** A place that no event here can have, as of another database: it begins now. */
+const startAt = (now: Start, after: Position | undefined): Start =>
+  after === undefined || after.xid > now.end ? now : { ...now, position: after, knows: () => false };
+
 const read = async (
   log: EventLog,
   after: Position,
@@ -38,7 +42,8 @@ export async function* followEvents(log: EventLog, options: FollowOptions): Asyn
   const { signal } = options;
   const leave = log.attend();
   try {
-    const start: Start = options.after ? { position: options.after, knows: () => false } : await log.now();
+    const now = await log.now();
+    const start = startAt(now, options.after);
     let after = start.position;
     yield nothingUpTo(after);
     while (!signal.aborted) {

@@ -15,6 +15,8 @@ export const beginning: Position = { xid: 0n, seq: 0n };
 /** Where whoever begins now begins: what is committed from now on lies behind `position`, and so does what `knows` is true for. */
 export interface Start {
   readonly position: Position;
+  /** No transaction from here on had begun. */
+  readonly end: bigint;
   /** Whether what the transaction wrote had been committed before. */
   readonly knows: (xid: bigint) => boolean;
 }
@@ -25,6 +27,7 @@ export const startOf = (snapshot: string): Start => {
   const still = new Set(running.split(','));
   return {
     position: { xid: BigInt(xmin), seq: 0n },
+    end: BigInt(xmax),
     knows: (xid) => xid < BigInt(xmax) && !still.has(String(xid)),
   };
 };

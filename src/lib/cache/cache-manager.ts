@@ -5,7 +5,13 @@ import type { BusCounts } from './bus/bus-member.ts';
 import { checkKey } from './cache-text.ts';
 import { CacheCounts } from './cache-metrics.ts';
 import type { CacheLayers, InvalidateOptions } from './cache-layers.ts';
-import { checkSetOptions, readSettings, ttl, type CacheSettings, type CacheSettingsInput } from './cache-settings.ts';
+import {
+  checkSetOptions,
+  readSettings,
+  readTtl,
+  type CacheSettings,
+  type CacheSettingsInput,
+} from './cache-settings.ts';
 import type { ComputeOptions, SetOptions } from './cache-settings.ts';
 import { ComputeEngine } from './compute-engine.ts';
 import type { Counters } from './counters.ts';
@@ -79,17 +85,11 @@ const longestMember = 100_000;
 const keysAtOnce = 100;
 const noOptions = Object.freeze({});
 
-const isNoMember = (member: unknown): boolean => typeof member !== 'string' || member.length > longestMember;
+const isNoMember = (member: unknown): boolean =>
+  typeof member !== 'string' || member.length > longestMember || !member.isWellFormed();
 
-const readTtl = (given: number | undefined, fallback: number): number => {
-  if (given === undefined) return fallback;
-  const parsed = ttl.safeParse(given);
-  if (parsed.success) return parsed.data;
-  throw validationError(
-    'the cache',
-    parsed.error.issues.map(({ message }) => ({ path: 'ttlMs', message })),
-  );
-};
+const wholeNumber = (path: string): AppError =>
+  validationError('the cache', [{ path, message: 'must be a whole number' }]);
 
 const asFault = (error: unknown): unknown =>
   error instanceof Unserialisable
@@ -253,8 +253,7 @@ export class CacheManager {
    */
   async increment(key: string, by = 1, { ttlMs }: { readonly ttlMs?: number } = {}): Promise<number> {
     checkKey(key);
-    if (!Number.isSafeInteger(by))
-      throw validationError('the cache', [{ path: 'by', message: 'must be a whole number' }]);
+    if (!Number.isSafeInteger(by)) throw wholeNumber('by');
     const { layers, counters } = this.#use().stores;
     const sum = await counters.increment(key, by, readTtl(ttlMs, this.#settings.ttlMs));
     layers.memory.apply({ keys: [key] });
@@ -281,6 +280,7 @@ export class CacheManager {
 
   /** Members in no order, at most 100,000. @throws AppError VALIDATION_ERROR, SERVICE_UNAVAILABLE. */
   async getSet(key: string, { limit = largestSet }: { readonly limit?: number } = {}): Promise<readonly string[]> {
+    if (!Number.isSafeInteger(limit) || limit < 0) throw wholeNumber('limit');
     return this.#use().stores.counters.getSet(checkKey(key), Math.min(limit, largestSet));
   }
 

@@ -1,9 +1,10 @@
 import { z } from 'zod';
+import { validationError } from '../errors/app-error.ts';
 import { parseOrThrow } from '../errors/zod-faults.ts';
 
 const longestMs = 365 * 24 * 3_600_000;
 
-export const ttl = z
+const ttl = z
   .number({ error: 'must be a number of milliseconds' })
   .int('must be whole milliseconds')
   .min(1, 'must be at least 1 ms')
@@ -82,3 +83,14 @@ const checkOnce = <T extends object>(schema: z.ZodType, given: T): T => {
 export const checkSetOptions = (given: SetOptions): SetOptions => checkOnce(setOptions, given);
 /** @throws AppError VALIDATION_ERROR naming every fault. */
 export const checkComputeOptions = (given: ComputeOptions): ComputeOptions => checkOnce(computeOptions, given);
+
+/** @throws AppError VALIDATION_ERROR. */
+export const readTtl = (given: number | undefined, fallback: number): number => {
+  if (given === undefined) return fallback;
+  const parsed = ttl.safeParse(given);
+  if (parsed.success) return parsed.data;
+  throw validationError(
+    'the cache',
+    parsed.error.issues.map(({ message }) => ({ path: 'ttlMs', message })),
+  );
+};

@@ -1,4 +1,5 @@
 import { validationError } from '../errors/app-error.ts';
+import { askRedis } from '../redis/ask-redis.ts';
 import type { RedisConnection } from '../redis/redis-connection.ts';
 import { runScript } from '../redis/redis-script.ts';
 import type { Counters } from './counters.ts';
@@ -18,8 +19,9 @@ export class RedisCounters implements Counters {
   }
 
   async increment(key: string, by: number, ttlMs: number): Promise<number> {
-    const client = await this.#connection.client();
-    const answer: unknown = await runScript(client, addToCounter, this.#names.pair(key), [by, ttlMs]);
+    const answer: unknown = await askRedis(this.#connection, (client) =>
+      runScript(client, addToCounter, this.#names.pair(key), [by, ttlMs]),
+    );
     const [counted, sum]: readonly unknown[] = Array.isArray(answer) ? answer : [];
     if (counted !== 1) throw validationError('the cache', [{ path: 'key', message: 'holds no counter' }]);
     return Number(sum);
@@ -31,20 +33,23 @@ export class RedisCounters implements Counters {
   }
 
   async addToSet(key: string, members: readonly string[], ttlMs: number): Promise<number> {
-    const client = await this.#connection.client();
     let added = 0;
     for (let from = 0; from < members.length; from += atOnce) {
-      const part = members.slice(from, from + atOnce);
-      added += Number(await runScript(client, addMembers, [this.#names.set(key)], [ttlMs, ...part]));
+      const args = [ttlMs, ...members.slice(from, from + atOnce)];
+      added += Number(
+        await askRedis(this.#connection, (client) => runScript(client, addMembers, [this.#names.set(key)], args)),
+      );
     }
     return added;
   }
 
   async getSet(key: string, limit: number): Promise<readonly string[]> {
-    const client = await this.#connection.client();
     const members = new Set<string>();
     for (let cursor = '0'; ;) {
-      const [next, found] = await client.sscan(this.#names.set(key), cursor, 'COUNT', atOnce);
+      const from = cursor;
+      const [next, found] = await askRedis(this.#connection, (client) =>
+        client.sscan(this.#names.set(key), from, 'COUNT', atOnce),
+      );
       for (const member of found) members.add(member);
       if (next === '0' || members.size >= limit) return [...members].slice(0, limit);
       cursor = next;

@@ -14,7 +14,7 @@ describe('invalidation', () => {
   });
   const open = async () => {
     const cache = await caches.open();
-    const invalidation = new CacheInvalidation({ cache, log });
+    const invalidation = new CacheInvalidation({ cache, log, follow: () => Promise.resolve(() => undefined) });
     opened.push(invalidation);
     for (const key of ['product:1', 'cart:9:items', 'page:home', 'other'])
       await cache.set(key, key, { tags: [`tag of ${key}`] });
@@ -49,11 +49,11 @@ describe('invalidation', () => {
 
   test('by rules, when something has happened', async () => {
     const { invalidation, left } = await open();
-    invalidation.registerRule({ id: 'products', pattern: /^product:/, triggers: ['knowledge.updated'] });
-    invalidation.registerRule({ id: 'off', pattern: '*', triggers: ['knowledge.updated'], enabled: false });
-    invalidation.registerRule({ id: 'home', triggers: ['sale.began'], dependencies: ['page:home'] });
+    await invalidation.registerRule({ id: 'products', pattern: /^product:/, triggers: ['knowledge.updated'] });
+    await invalidation.registerRule({ id: 'off', pattern: '*', triggers: ['knowledge.updated'], enabled: false });
+    await invalidation.registerRule({ id: 'home', triggers: ['sale.began'], dependencies: ['page:home'] });
     expect(invalidation.getRules().map(({ id }) => id)).toEqual(['products', 'off', 'home']);
-    expect(() => invalidation.registerRule({ id: '', triggers: [] })).toThrow(/id/);
+    await expect(invalidation.registerRule({ id: '', triggers: [] })).rejects.toThrow(/id/);
     await invalidation.handleEvent('sale.began');
     expect(await left()).toEqual(['product:1', 'cart:9:items', 'other']);
     await invalidation.handleChange({ kind: 'knowledge', workspaceId: 'w', ids: ['d'] });

@@ -101,6 +101,16 @@ const suite = (redis?: { readonly url: string }): void => {
     expect(await one.workspaceCache.getCachedSearchResults({ ...parts, permissions: [] })).toBeUndefined();
   });
 
+  test('a rule hears of events of an own, in every process that has it', async () => {
+    const { one, two } = platforms;
+    for (const { cacheInvalidation } of both())
+      await cacheInvalidation.registerRule({ id: 'orders', pattern: 'order-report:*', triggers: ['order.paid'] });
+    for (const { cache } of both()) await cache.set('order-report:1', 'old');
+    await two.events.publish({ type: 'order.paid', aggregateId: '1' });
+    for (const { cache } of both()) await expect.poll(() => cache.get('order-report:1')).toBeUndefined();
+    expect(one.cacheInvalidation.getRules()).toHaveLength(1);
+  });
+
   test('hit rates are on /metrics, by entity', async () => {
     const lines = (await platforms.one.meter.expose()).split('\n').filter((line) => line.startsWith('treadle_cache_'));
     const valueOf = (start: string) =>

@@ -182,6 +182,22 @@ describeWithRedis('a Redis that is dead, slow, emptied, or holds something else'
     proxy.thaw();
   });
 
+  test('frozen: writes and invalidations end, the first after a while, and counters say so', async () => {
+    const cache = await throughProxy.open(fast);
+    await cache.set('frozen:1', 1);
+    proxy.freeze();
+    await cache.set('frozen:1', 2);
+    expect(await cache.invalidateByTag('frozen')).toBe(false);
+    const startedAt = performance.now();
+    for (let turn = 0; turn < 10; turn += 1) await cache.delete(`frozen:${turn}`);
+    // Nobody waits any more: it is known by now.
+    expect(performance.now() - startedAt).toBeLessThan(5_000);
+    await expect(cache.increment('frozen:count')).rejects.toMatchObject({ code: 'SERVICE_UNAVAILABLE' });
+    await expect(cache.addToSet('frozen:set', ['a'])).rejects.toMatchObject({ code: 'SERVICE_UNAVAILABLE' });
+    proxy.thaw();
+    await expect.poll(() => cache.getMetrics().redis?.missedInvalidations, { timeout: 20_000 }).toBe(0);
+  });
+
   test('emptied: misses, and it fills again', async () => {
     const cache = await direct.open({ layers: 'redis' });
     await cache.set('flushed:1', 1, { tags: ['flushed'] });

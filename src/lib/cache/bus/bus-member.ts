@@ -45,6 +45,8 @@ export interface BusCounts {
 }
 
 const forgottenAfterMs = 600_000;
+/** After a failure nothing is tried for so long, so that who invalidates does not wait each time. */
+const restMs = 1_000;
 const keysAtOnce = 500;
 
 /** Cuts what is too long for one message; what is too long by itself becomes everything. */
@@ -96,6 +98,7 @@ export class BusMember {
   #received = 0;
   #failed = 0;
   #gaps = 0;
+  #restsUntil = 0;
 
   constructor(parts: BusMemberParts) {
     this.#parts = parts;
@@ -118,6 +121,10 @@ export class BusMember {
 
   /** Resolves once it is sent. @throws AppError SERVICE_UNAVAILABLE when the others could not be told. */
   async publish(invalidation: Invalidation): Promise<void> {
+    if (performance.now() < this.#restsUntil) {
+      this.#seq += 1;
+      throw this.#notSent(undefined);
+    }
     this.#pending.push(...cutInvalidation(invalidation, this.#parts.bus.maxBytes - 200));
     this.#sending ??= this.#next();
     await this.#sending;
@@ -175,11 +182,16 @@ export class BusMember {
       }
       if (beats) await bus.publish(`{"from":"${this.#id}","seq":${this.#seq},"beat":true}`);
     } catch (error) {
-      // The number stays taken: with the next beat the others find that one is missing.
-      this.#failed += 1;
-      const details = { service: bus.kind };
-      throw new AppError('SERVICE_UNAVAILABLE', 'other processes cannot be told', details, { cause: error });
+      this.#restsUntil = performance.now() + restMs;
+      throw this.#notSent(error);
     }
+  }
+
+  /** The number stays taken: with the next beat the others find that one is missing. */
+  #notSent(cause: unknown): AppError {
+    this.#failed += 1;
+    const details = { service: this.#parts.bus.kind };
+    return new AppError('SERVICE_UNAVAILABLE', 'other processes cannot be told', details, { cause });
   }
 
   /** Something may have been lost. Nothing is believed again until it has heard itself. */

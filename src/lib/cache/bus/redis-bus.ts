@@ -1,3 +1,4 @@
+import { withTimeout } from '../../batching/with-timeout.ts';
 import type { Log } from '../../log/create-log.ts';
 import { connectRedis, type RedisAddress, type RedisClient } from '../../redis/connect-redis.ts';
 import type { RedisConnection } from '../../redis/redis-connection.ts';
@@ -14,6 +15,8 @@ export interface RedisBusParts {
 }
 
 const retryMs = 1_000;
+/** A Redis that stands still is not waited for longer. */
+const publishTimeoutMs = 1_000;
 
 /** The publish and subscribe of Redis; in a Cluster every node tells all others. */
 export class RedisBus implements CacheBus {
@@ -37,7 +40,7 @@ export class RedisBus implements CacheBus {
 
   async publish(text: string): Promise<void> {
     const client = await this.#parts.connection.client();
-    await client.publish(this.#channel, text);
+    await withTimeout(client.publish(this.#channel, text), publishTimeoutMs, 'Redis');
   }
 
   async close(): Promise<void> {
