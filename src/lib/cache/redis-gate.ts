@@ -1,5 +1,5 @@
 import { AppError } from '../errors/app-error.ts';
-import { Deadlines } from './deadlines.ts';
+import { Deadlines } from '../batching/deadlines.ts';
 import { isConnectionError, redisCodeOf } from '../errors/classify.ts';
 import type { Log } from '../log/create-log.ts';
 import type { RedisClient } from '../redis/connect-redis.ts';

@@ -1,4 +1,3 @@
-import { withTimeout } from '../batching/with-timeout.ts';
 import { AppError } from '../errors/app-error.ts';
 import { redisCodeOf, toAppError } from '../errors/classify.ts';
 import type { RedisClient } from './connect-redis.ts';
@@ -23,7 +22,7 @@ const faultOf = (error: unknown): AppError => {
 export const askRedis = async <T>(redis: RedisConnection, ask: (client: RedisClient) => Promise<T>): Promise<T> => {
   try {
     const client = redis.ready ?? (await redis.client());
-    return await withTimeout(ask(client), patienceMs, 'Redis');
+    return await redis.deadlines.within(ask(client), patienceMs);
   } catch (error) {
     throw faultOf(error);
   }

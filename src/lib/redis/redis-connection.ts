@@ -1,3 +1,4 @@
+import { Deadlines } from '../batching/deadlines.ts';
 import { withTimeout } from '../batching/with-timeout.ts';
 import { AppError } from '../errors/app-error.ts';
 import type { Log } from '../log/create-log.ts';
@@ -23,6 +24,8 @@ const untilReady = async (client: RedisClient): Promise<void> => {
 export class RedisConnection {
   /** To the same servers, on a connection of its own. */
   readonly subscription: RedisSubscription;
+  /** Of commands. */
+  readonly deadlines = new Deadlines();
   readonly #address: RedisAddress;
   readonly #log: Log;
   #opening: Promise<RedisClient> | undefined;

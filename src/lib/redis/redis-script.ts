@@ -14,16 +14,13 @@ export const redisScript = (lua: string): RedisScript => ({
 });
 
 /** Sent whole only to a server that does not know it yet. @throws what the script or the connection throws. */
-export const runScript = async (
+export const runScript = (
   client: RedisClient,
   { lua, sha }: RedisScript,
   keys: readonly string[],
   args: readonly (string | number)[],
-): Promise<unknown> => {
-  try {
-    return await client.evalsha(sha, keys.length, ...keys, ...args);
-  } catch (error) {
+): Promise<unknown> =>
+  client.evalsha(sha, keys.length, ...keys, ...args).catch((error: unknown) => {
     if (redisCodeOf(error) !== 'NOSCRIPT') throw error;
     return client.eval(lua, keys.length, ...keys, ...args);
-  }
-};
+  });

@@ -1,16 +1,20 @@
 import { AppError } from '../errors/app-error.ts';
 
 interface Waiting {
-  readonly at: number;
+  at: number;
   readonly expire: () => void;
 }
 
 const lookEveryMs = 20;
 
-/** Time-outs of very many short waits: one timer looks after all of them, and none is set for each. */
+/**
+ * Time-outs of very many short waits: one timer looks after all of them, and none is set for each. Time in which this process
+ * stood still does not count: what it waits for may be there, and is only unread.
+ */
 export class Deadlines {
   readonly #waiting = new Set<Waiting>();
   #timer: NodeJS.Timeout | undefined;
+  #lookedAt = 0;
 
   /** @throws AppError TIMEOUT, up to 20 ms later than it might be; what `work` throws. */
   within<T>(work: Promise<T>, timeoutMs: number): Promise<T> {
@@ -20,7 +24,10 @@ export class Deadlines {
         expire: () => reject(new AppError('TIMEOUT', `Redis did not answer within ${timeoutMs} ms`, { timeoutMs })),
       };
       this.#waiting.add(waiting);
-      this.#timer ??= setInterval(() => this.#look(), lookEveryMs).unref();
+      if (!this.#timer) {
+        this.#lookedAt = performance.now();
+        this.#timer = setInterval(() => this.#look(), lookEveryMs).unref();
+      }
       const settle =
         <V>(act: (value: V) => void) =>
         (value: V): void => {
@@ -33,7 +40,10 @@ export class Deadlines {
 
   #look(): void {
     const now = performance.now();
+    const stoodStillMs = Math.max(0, now - this.#lookedAt - 2 * lookEveryMs);
+    this.#lookedAt = now;
     for (const waiting of this.#waiting) {
+      waiting.at += stoodStillMs;
       if (waiting.at > now) continue;
       this.#waiting.delete(waiting);
       waiting.expire();
