@@ -5,8 +5,8 @@ import type { Log } from '../lib/log/create-log.ts';
 export interface ShownSearchesParts {
   readonly cache: CacheManager;
   readonly log: Log;
-  /** How long an index may take to show what was written to it; 1.5 s by default. */
-  readonly refreshMs?: number;
+  /** How long an index may take to show what was written to it. */
+  readonly refreshMs: number;
 }
 
 /**
@@ -28,7 +28,7 @@ export class ShownSearches {
     if (this.#waiting.size === 0) return;
     if (this.#isWaiting) return;
     this.#isWaiting = true;
-    setTimeout(() => void this.#forget(), this.#parts.refreshMs ?? 1_500).unref();
+    setTimeout(() => void this.#forget(), this.#parts.refreshMs).unref();
   }
 
   async #forget(): Promise<void> {

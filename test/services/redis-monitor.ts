@@ -31,6 +31,25 @@ const keysOf = async (client: Redis): Promise<readonly string[]> => {
   }
 };
 
+const starts = 20;
+
+/** A command that is run in the moment in which MONITOR begins is taken for an answer by ioredis, which then gives up. */
+const startMonitor = async (client: Redis): Promise<Redis> => {
+  for (let left = starts; ; left -= 1) {
+    const monitor = client.duplicate({ monitor: true, lazyConnect: false });
+    try {
+      await new Promise<void>((resolve, reject) => {
+        monitor.once('error', reject);
+        monitor.once('monitoring', () => resolve());
+      });
+      return monitor;
+    } catch (error) {
+      monitor.disconnect();
+      if (left === 0) throw error;
+    }
+  }
+};
+
 /**
  * Sees every command that the servers run, with MONITOR, as the user of their addresses. Start it before what it is to see,
  * and {@link stop} it in the block.
@@ -50,7 +69,7 @@ export class RedisMonitor {
   /** `urls`: of every node of a Cluster. */
   static async start(urls: readonly string[]): Promise<RedisMonitor> {
     const clients = urls.map((url) => new Redis(url, { maxRetriesPerRequest: 1 }));
-    return new RedisMonitor(clients, await Promise.all(clients.map((client) => client.monitor())));
+    return new RedisMonitor(clients, await Promise.all(clients.map(startMonitor)));
   }
 
   /** What has been run so far; a moment is given to what is on its way. */
