@@ -1,9 +1,9 @@
 import { randomUUID } from 'node:crypto';
 import { Queue, Worker } from 'bullmq';
-import type { Redis } from 'ioredis';
+import type { Cluster, Redis } from 'ioredis';
 import { isConnectionError } from '../../lib/errors/classify.ts';
 import type { Log } from '../../lib/log/create-log.ts';
-import { connectQueueRedis, type RedisAddress } from '../../lib/redis/connect-redis.ts';
+import { connectQueueRedis, type RedisAddress, type RedisClient } from '../../lib/redis/connect-redis.ts';
 import { evictionWarning } from '../../lib/redis/examine-redis.ts';
 import {
   workerSettings,
@@ -16,8 +16,32 @@ import {
 /** The hash tag keeps all keys of a queue on one node of a Cluster, and spreads the queues over the nodes. */
 const prefixOf = (queue: string): string => `{treadle:${queue}}`;
 
+/**
+ * Connections of the clients that BullMQ makes of a Cluster's, one client for each worker. After a failover some of them stay
+ * open when the worker is closed: nobody knows them any more.
+ */
+const duplicatedConnections = (client: RedisClient): ReadonlySet<RedisClient> => {
+  const open = new Set<RedisClient>();
+  const watch = (one: RedisClient): void => {
+    open.add(one);
+    one.once('end', () => open.delete(one));
+  };
+  if (!('nodes' in client)) return open;
+  const duplicate = client.duplicate.bind(client);
+  Object.assign(client, {
+    duplicate: (...args: Parameters<typeof duplicate>): Cluster => {
+      const one = duplicate(...args);
+      open.add(one);
+      one.on('+node', watch);
+      return one;
+    },
+  });
+  return open;
+};
+
 export const connectBullOnRedis = async (address: RedisAddress, log: Log): Promise<BullConnection> => {
   const { client, facts } = await connectQueueRedis(address, log);
+  const duplicated = duplicatedConnections(client);
   const warning = evictionWarning(facts);
   if (warning !== undefined) log.warn({ event: 'redis.may-evict', variable: address.variable }, warning);
   // BullMQ would write the same to the terminal for each of its connections, and fail where INFO is forbidden.
@@ -72,6 +96,7 @@ export const connectBullOnRedis = async (address: RedisAddress, log: Log): Promi
   const close = async (): Promise<void> => {
     if (client.status === 'ready') await client.quit().catch(() => undefined);
     client.disconnect();
+    for (const connection of duplicated) connection.disconnect();
   };
 
   return { backend: 'redis', openQueue, openWorker, epoch, outages: () => outages, close };
