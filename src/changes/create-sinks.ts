@@ -40,25 +40,19 @@ const eachOnce = (tables: readonly PublishedTable[]): readonly PublishedTable[] 
   return [...found.values()];
 };
 
-/** An index shows what was written to it after its refresh, each second; where it is busy, later. */
-const showsAfterMs = [1_500, 6_000, 30_000];
-
 /** What follows the change stream of this installation, and the tables that have to be published for it. */
 export const createSinks = (platform: Platform): Followed => {
   const { indexes, enqueuer, postgres, log, keepRefused, cache, cacheInvalidation } = platform;
   const all = indexes.all();
   if (all.length === 0) return { sinks: [], publications: [] };
-  const shown = showsAfterMs.map((refreshMs) => new ShownSearches({ cache, log, refreshMs }));
+  const shown = new ShownSearches({ cache, log });
   const searches = all.map(
     (index) =>
       new SearchSink({
         index,
         log,
         keepFailed: keepRefused,
-        written: (workspaceIds) => {
-          const ids = [...workspaceIds];
-          for (const one of shown) one.written(ids);
-        },
+        written: (workspaceIds) => shown.written(workspaceIds),
         requestRebuild: async (name, reason) => {
           await enqueuer.enqueue(rebuildIndexJob, { index: name, reason });
         },
