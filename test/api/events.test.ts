@@ -1,7 +1,7 @@
-import { request } from 'node:http';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { ConsumerPositions } from '../../src/domain/events/consumers/consumer-positions.ts';
 import { uuidV7 } from '../../src/lib/ids/uuid-v7.ts';
+import { openEvents, type EventClient } from './event-client.ts';
 import { useApi, type Call } from './use-api.ts';
 
 const api = useApi({ heartbeatMs: 50 });
@@ -111,32 +111,11 @@ describe('GET /v1/events', () => {
   });
 });
 
-interface Stream {
-  text: string;
-  readonly status: number;
-  leave(): void;
-}
-
-/** Follows an event stream over a real socket. */
-const open = (query: string, headers: Readonly<Record<string, string>> = {}): Promise<Stream> =>
-  new Promise((resolve, reject) => {
-    const path = `/v1/events/stream?${query}`;
-    const call = request(
-      { port, host: '127.0.0.1', path, headers: { host: `localhost:${port}`, ...headers } },
-      (response) => {
-        const stream: Stream = { text: '', status: response.statusCode ?? 0, leave: () => call.destroy() };
-        response.setEncoding('utf8').on('data', (part: string) => {
-          stream.text += part;
-        });
-        response.on('error', () => undefined);
-        resolve(stream);
-      },
-    );
-    call.on('error', reject).end();
-  });
-const sentIn = ({ text }: Stream): readonly { readonly id: string; readonly aggregateId: string }[] =>
+const open = (query: string, headers: Readonly<Record<string, string>> = {}): Promise<EventClient> =>
+  openEvents({ port, path: `/v1/events/stream?${query}`, headers });
+const sentIn = ({ text }: EventClient): readonly { readonly id: string; readonly aggregateId: string }[] =>
   [...text.matchAll(/^event: message\ndata: (.*)$/gm)].map(([, json]) => JSON.parse(json ?? 'null'));
-const lastIdIn = ({ text }: Stream): string => [...text.matchAll(/^id: (.+)$/gm)].at(-1)?.[1] ?? '';
+const lastIdIn = ({ text }: EventClient): string => [...text.matchAll(/^id: (.+)$/gm)].at(-1)?.[1] ?? '';
 
 describe('GET /v1/events/stream', () => {
   test('tells of events as they are committed, with ids to come back with', async () => {

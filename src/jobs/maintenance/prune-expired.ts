@@ -15,7 +15,7 @@ export interface Pruned {
     readonly sagas: number;
     readonly searches: number;
     readonly presenceDocuments: number;
-  } & Readonly<Record<Aging, number>>;
+  } & Readonly<Awaited<ReturnType<typeof deleteAged>>>;
   /** Events past their time that are kept because a consumer has yet to handle them. */
   readonly eventsHeld: number;
   /** Events that were deleted before a consumer handled them, for they were twice as old: how many, by consumer. */
@@ -200,53 +200,25 @@ const deleteBeyond = async (
   return deleted;
 };
 
-/** Rows that go by their age alone: of which table, after how long, by which column. */
-const aging = {
-  idempotencyKeys: ['idempotency_keys', ({ idempotencyKeysMs }) => idempotencyKeysMs],
-  onceKeys: ['once_keys', () => onceKeysMs],
-  scheduleFires: ['schedule_fires', () => scheduleFiresMs],
-  throttles: ['throttles', () => 0, 'next_at'],
-  rateBuckets: ['rate_buckets', () => rateBucketsMs, 'refilled_at'],
-  rateLimits: ['rate_limits', () => rateLimitsMs, 'to_timestamp(expire / 1000.0)'],
-  searchDays: ['search_days', () => searchCountsMs, 'day'],
-  searchQueries: ['search_queries', () => searchCountsMs, 'day'],
-  sessions: ['sessions', () => 0, 'expires_at'],
-  locks: ['locks', () => locksMs, 'expires_at'],
-  lockFences: ['lock_fences', () => lockFencesMs, 'raised_at'],
-  cacheCounters: ['cache_counters', () => 0, 'expires_at'],
-  cacheSets: ['cache_sets', () => 0, 'expires_at'],
-} as const satisfies Readonly<
-  Record<string, readonly [table: string, ageMs: (retention: Retention) => number, column?: string]>
->;
-
-type Aging = keyof typeof aging;
-const isAging = (name: string): name is Aging => name in aging;
-
-const deleteAged = async (
-  postgres: Postgres,
-  retention: Retention,
-  signal: AbortSignal,
-): Promise<Readonly<Record<Aging, number>>> => {
-  const deleted: Record<Aging, number> = {
-    idempotencyKeys: 0,
-    onceKeys: 0,
-    scheduleFires: 0,
-    throttles: 0,
-    rateBuckets: 0,
-    rateLimits: 0,
-    searchDays: 0,
-    searchQueries: 0,
-    sessions: 0,
-    locks: 0,
-    lockFences: 0,
-    cacheCounters: 0,
-    cacheSets: 0,
+/** Rows that go by their age alone. */
+const deleteAged = async (postgres: Postgres, retention: Retention, signal: AbortSignal) => {
+  const olderThan = (table: string, ageMs: number, column = 'created_at'): Promise<number> =>
+    deleteExpired(postgres, { table, column, ageMs }, signal);
+  return {
+    idempotencyKeys: await olderThan('idempotency_keys', retention.idempotencyKeysMs),
+    onceKeys: await olderThan('once_keys', onceKeysMs),
+    scheduleFires: await olderThan('schedule_fires', scheduleFiresMs),
+    throttles: await olderThan('throttles', 0, 'next_at'),
+    rateBuckets: await olderThan('rate_buckets', rateBucketsMs, 'refilled_at'),
+    rateLimits: await olderThan('rate_limits', rateLimitsMs, 'to_timestamp(expire / 1000.0)'),
+    searchDays: await olderThan('search_days', searchCountsMs, 'day'),
+    searchQueries: await olderThan('search_queries', searchCountsMs, 'day'),
+    sessions: await olderThan('sessions', 0, 'expires_at'),
+    locks: await olderThan('locks', locksMs, 'expires_at'),
+    lockFences: await olderThan('lock_fences', lockFencesMs, 'raised_at'),
+    cacheCounters: await olderThan('cache_counters', 0, 'expires_at'),
+    cacheSets: await olderThan('cache_sets', 0, 'expires_at'),
   };
-  for (const name of Object.keys(aging).filter(isAging)) {
-    const [table, ageMs, column = 'created_at'] = aging[name];
-    deleted[name] = await deleteExpired(postgres, { table, column, ageMs: ageMs(retention) }, signal);
-  }
-  return deleted;
 };
 
 type PrunedJobs = Pick<Pruned, 'partitionsDropped' | 'partitionsBusy'> & { readonly finishedJobs: number };

@@ -17,11 +17,11 @@ export class Deadlines {
   #lookedAt = 0;
 
   /** @throws AppError TIMEOUT, up to 20 ms later than it might be; what `work` throws. */
-  within<T>(work: Promise<T>, timeoutMs: number): Promise<T> {
+  within<T>(work: Promise<T>, timeoutMs: number, what: string): Promise<T> {
     return new Promise((resolve, reject) => {
       const waiting: Waiting = {
         at: performance.now() + timeoutMs,
-        expire: () => reject(new AppError('TIMEOUT', `Redis did not answer within ${timeoutMs} ms`, { timeoutMs })),
+        expire: () => reject(new AppError('TIMEOUT', `${what} did not answer within ${timeoutMs} ms`, { timeoutMs })),
       };
       this.#waiting.add(waiting);
       if (!this.#timer) {

@@ -75,7 +75,7 @@ export class RedisGate {
   #within<T>(timeoutMs: number, work: (client: RedisClient) => Promise<T>): Promise<T> {
     const known = this.#client;
     const asked = known?.status === 'ready' ? work(known) : this.#connect().then(work);
-    return this.#deadlines.within(asked, timeoutMs);
+    return this.#deadlines.within(asked, timeoutMs, 'Redis');
   }
 
   async #connect(): Promise<RedisClient> {

@@ -22,7 +22,7 @@ const faultOf = (error: unknown): AppError => {
 export const askRedis = async <T>(redis: RedisConnection, ask: (client: RedisClient) => Promise<T>): Promise<T> => {
   try {
     const client = redis.ready ?? (await redis.client());
-    return await redis.deadlines.within(ask(client), patienceMs);
+    return await redis.deadlines.within(ask(client), patienceMs, 'Redis');
   } catch (error) {
     throw faultOf(error);
   }
