@@ -300,6 +300,14 @@ describe('the OpenAPI document', () => {
     const { body: document } = await api.call('GET', '/docs/json');
     const text = JSON.stringify(document.paths['/v1/jobs'].post.requestBody);
     for (const option of ['delayMs', 'runAt', 'priority', 'deduplicationKey']) expect(text).toContain(`"${option}"`);
+    const publish = document.paths['/v1/events'].post;
+    expect(publish.responses).toHaveProperty('404');
+    expect(publish.requestBody.content['application/json'].schema.anyOf).toEqual([
+      expect.objectContaining({ required: ['type', 'aggregateId'], additionalProperties: false }),
+      expect.objectContaining({ required: ['events'], additionalProperties: false }),
+    ]);
+    const followed = document.paths['/v1/presence/{documentId}/events'].get;
+    expect(followed.parameters).toContainEqual(expect.objectContaining({ in: 'header', name: 'last-event-id' }));
     expect(document.components.schemas.Error.properties.error.properties).toHaveProperty('requestId');
     expect(JSON.stringify(document)).not.toContain('undefined');
   });

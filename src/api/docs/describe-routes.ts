@@ -18,11 +18,13 @@ const describeAccess = (access: RouteAccess): string => {
 
 const errorStatuses = ({ method, schema, config }: RouteOptions): readonly number[] => {
   const writes = [method].flat().some((name) => name !== 'GET' && name !== 'HEAD');
-  const guarded = config?.access?.kind !== 'open';
+  const access = config?.access;
+  const guarded = access?.kind !== 'open';
+  const namesWorkspace = access?.kind === 'scope' && access.workspace === 'query';
   return [
     400,
     ...(guarded ? [401, 403] : []),
-    ...(schema?.params ? [404] : []),
+    ...(schema?.params || namesWorkspace ? [404] : []),
     ...(writes ? [409] : []),
     ...(schema?.body ? [413, 415] : []),
     429,

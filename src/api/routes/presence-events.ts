@@ -4,14 +4,16 @@ import type { PresenceNews } from '../../domain/presence/types.ts';
 import { needs } from '../access/route-access.ts';
 import type { Api, RouteParts } from '../api.ts';
 import { eventStream, untilGone, type ServerSentEvent } from '../events/event-stream.ts';
-
 import { documentParams, presenceEvent, presenceSnapshot } from '../schemas/presence.ts';
 
+const headers = z.object({
+  'last-event-id': z.string().optional().describe('The id of the last event that was heard'),
+});
 const sequenceForm = /^\d{1,16}$/;
 
 /** What a client last heard of, as it says when it comes back; undefined when it never did, or says nothing sensible. */
-const lastHeard = (header: string | readonly string[] | undefined): number | undefined =>
-  typeof header === 'string' && sequenceForm.test(header) && Number.isSafeInteger(Number(header))
+const lastHeard = (header: string | undefined): number | undefined =>
+  header !== undefined && sequenceForm.test(header) && Number.isSafeInteger(Number(header))
     ? Number(header)
     : undefined;
 
@@ -37,6 +39,7 @@ export const addPresenceEventsRoute = (app: Api, { platform, closing, heartbeatM
       description:
         'Event `snapshot` first: who is there; then `joined` and `left`. Ids are sequences: a client that comes back with `Last-Event-ID` hears what it missed, or a `snapshot` whose `reason` is `missed` when that is not known any more. A snapshot takes the place of all that was heard before. A comment line keeps a silent connection open.',
       params: documentParams,
+      headers,
       produces: ['text/event-stream'],
       response: { 200: z.instanceof(Readable) },
     },

@@ -47,7 +47,7 @@ const optionsFor = (purpose: RedisPurpose): RedisOptions => ({
 const preparing =
   (purpose: RedisPurpose) =>
   (client: Redis): void => {
-    client.on('connect', () => gatherWrites(client.stream, { firstAtOnce: purpose === 'cache' }));
+    client.on('connect', () => gatherWrites(client.stream, { growing: purpose === 'cache' }));
     watchConnection(client);
   };
 

@@ -39,3 +39,14 @@ test('what is written in one turn is sent at once, in order, and nothing waits f
   await turn();
   expect(sent.at(-1)).toBe('ef');
 });
+
+test('growing, the first is sent as it comes, then twice as many each time, and the rest with the turn', async () => {
+  const { stream, sent } = recording();
+  gatherWrites(stream, { growing: true });
+  for (const text of 'abcdefghij') stream.write(text);
+  expect(sent).toEqual(['a', 'bc', 'defg']);
+  await turn();
+  expect(sent).toEqual(['a', 'bc', 'defg', 'hij']);
+  stream.write('k');
+  expect(sent.at(-1)).toBe('k');
+});
