@@ -12,12 +12,14 @@ import { openSource, renewIndex, type SyncConnections, type SyncSource } from '.
 export class WatchedSink implements Sink {
   readonly name: string;
   readonly watches: Sink['watches'];
+  readonly batchesAtOnce: number;
   readonly #sink: Sink;
   readonly #onTaken: (batch: AppliedBatch) => void;
 
   constructor(sink: Sink, onTaken: (batch: AppliedBatch) => void) {
     this.name = sink.name;
     this.watches = sink.watches;
+    this.batchesAtOnce = sink.batchesAtOnce ?? 1;
     this.#sink = sink;
     this.#onTaken = onTaken;
   }
@@ -176,11 +178,6 @@ class CatchUpBench {
 
   async measure(): Promise<CaughtUp> {
     const { postgres } = this.#world;
-    // The slot is made, and holds everything from here on.
-    const opening = replicatorOf(this.#world, await renewIndex(this.#world, this.#source), () => undefined);
-    opening.start();
-    await untilStreaming(opening);
-    await opening.close();
     try {
       const { first, documents } = this.#asked;
       const { rows } = await postgres.query<{ id: string }>(
@@ -204,8 +201,18 @@ class CatchUpBench {
     }
   }
 
+  /** It holds everything from here on; one of the round before would have the server go through that round's changes as well. */
+  async #renewSlot(): Promise<void> {
+    await dropSlot(this.#world.postgres, slotOf(this.#source));
+    const opening = replicatorOf(this.#world, await renewIndex(this.#world, this.#source), () => undefined);
+    opening.start();
+    await untilStreaming(opening);
+    await opening.close();
+  }
+
   async #treadle(): Promise<number> {
     const { documents } = this.#asked;
+    await this.#renewSlot();
     const index = await renewIndex(this.#world, this.#source);
     await touch(this.#world, this.#asked);
     const done = Promise.withResolvers<void>();

@@ -1,5 +1,6 @@
 import type { Lsn } from '../lib/replication/lsn.ts';
-import type { PgoutputMessage, Relation, Tuple } from '../lib/replication/pgoutput-message.ts';
+import type { PgoutputMessage, Relation } from '../lib/replication/pgoutput-message.ts';
+import type { Tuple } from '../lib/replication/tuple.ts';
 import type { ReadColumn, Watch } from '../lib/replication/watch.ts';
 import type { CarriedRow, OpenTransaction, SinkQueue } from './sink-queue.ts';
 
@@ -26,21 +27,12 @@ const placesIn = (relation: Relation): ReadonlyMap<string, number> => {
 
 const readerOf = (relation: Relation, row: Tuple): ReadColumn => {
   const placeOf = placesIn(relation);
-  return (name) => {
-    const value = row[placeOf.get(name) ?? -1];
-    return typeof value === 'symbol' ? undefined : value;
-  };
+  return (name) => row.at(placeOf.get(name) ?? -1);
 };
 
 /** A row with all its values; undefined when the stream left one out. */
-const carriedOf = (read: ReadColumn, row: Tuple): CarriedRow | undefined => {
-  let bytes = 0;
-  for (const value of row) {
-    if (typeof value === 'symbol') return undefined;
-    bytes += 2 * (value?.length ?? 0);
-  }
-  return { row: read, bytes };
-};
+const carriedOf = (relation: Relation, row: Tuple): CarriedRow | undefined =>
+  row.isWhole ? { row: readerOf(relation, row.keep()), bytes: row.byteLength } : undefined;
 
 const deleted: CarriedRow = { row: null, bytes: 0 };
 
@@ -104,8 +96,10 @@ export class ChangeFeed {
 
   #row(relation: Relation, row: Tuple): void {
     const read = readerOf(relation, row);
+    let whole: CarriedRow | undefined;
     for (const { queue, watch } of this.#routesOf(relation)) {
-      const carried = watch.carriesRows ? carriedOf(read, row) : undefined;
+      if (watch.carriesRows) whole ??= carriedOf(relation, row);
+      const carried = watch.carriesRows ? whole : undefined;
       for (const entity of watch.entitiesOf(read)) queue.add(entity, this.#open(), carried);
     }
   }

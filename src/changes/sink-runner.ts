@@ -22,7 +22,7 @@ export interface SinkRunnerParts {
   readonly onProgress: () => void;
   /** Called once when Postgres fails: the runner has ended, and the stream has to begin again where it was confirmed. */
   readonly onFailure: (error: unknown) => void;
-  /** Of so many entities the queue is full; 20,000 by default. */
+  /** Of so many entities the queue is full; 10,000 by default. */
   readonly maxWaiting?: number;
   /** Rows that take about so much fill it, too; 32 MiB by default. */
   readonly maxWaitingBytes?: number;
@@ -78,7 +78,7 @@ export class SinkRunner {
     this.queue = new SinkQueue(parts.epoch);
     this.#position = parts.position;
     this.#visibleTo = parts.position;
-    this.#maxWaiting = parts.maxWaiting ?? 20_000;
+    this.#maxWaiting = parts.maxWaiting ?? 10_000;
     this.#maxWaitingBytes = parts.maxWaitingBytes ?? 32 * 1_048_576;
     this.#patienceMs = parts.patienceMs ?? 5_000;
     this.#batchesAtOnce = parts.sink.batchesAtOnce ?? 1;

@@ -93,16 +93,22 @@ export class SearchSink implements Sink {
       for (const target of targets) result = together(result, await index.renew(target, version, signal));
     }
     const keys: DocumentKey[] = [];
-    const writes: DocumentWrite[] = [];
+    const carried: QueuedEntity[] = [];
     const shown = new Map<string, string[]>();
     for (const entity of batch.entities) {
-      if (entity.kind === index.name) this.#sort(entity, keys, writes);
-      else addTo(shown, entity.kind, entity.id);
+      if (entity.kind !== index.name) addTo(shown, entity.kind, entity.id);
+      else if (entity.image) carried.push(entity);
+      else keys.push({ workspaceId: entity.workspaceId, id: entity.id });
     }
     for (const [kind, ids] of shown) {
       result = together(result, await index.updateShowing(targets, kind, ids, version, signal));
     }
-    result = together(result, await index.writer.write(targets, writes, signal));
+    const make = (entity: QueuedEntity): DocumentWrite | undefined => {
+      const write = this.#writeOf(entity);
+      if (!write) keys.push({ workspaceId: entity.workspaceId, id: entity.id });
+      return write;
+    };
+    result = together(result, await index.writer.writeMade(targets, carried, make, signal));
     return together(result, await index.writer.update(targets, keys, version, signal));
   }
 
@@ -112,12 +118,11 @@ export class SearchSink implements Sink {
     written?.(new Set(truncated.length > 0 ? [...places, ''] : places));
   }
 
-  #sort(entity: QueuedEntity, keys: DocumentKey[], writes: DocumentWrite[]): void {
-    const { workspaceId, id, image } = entity;
+  /** Undefined: what the stream carries does not tell all, and the document has to be read again. */
+  #writeOf({ workspaceId, id, image }: QueuedEntity): DocumentWrite | undefined {
     const { source } = this.#parts.index;
     const document = image && source.documentOf ? image.row && source.documentOf(image.row) : undefined;
-    if (image && document !== undefined) writes.push({ workspaceId, id, document, version: String(image.version) });
-    else keys.push({ workspaceId, id });
+    return image && document !== undefined ? { workspaceId, id, document, version: String(image.version) } : undefined;
   }
 
   async #keep(failed: readonly FailedDocument[]): Promise<void> {

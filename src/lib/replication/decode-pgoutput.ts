@@ -1,5 +1,5 @@
-import type { PgoutputMessage, Relation, RelationColumn, Tuple } from './pgoutput-message.ts';
-import { unchangedToast } from './pgoutput-message.ts';
+import type { PgoutputMessage, Relation, RelationColumn } from './pgoutput-message.ts';
+import { Tuple } from './tuple.ts';
 
 /** Microseconds from the Unix epoch to the one of Postgres, 2000-01-01. */
 export const postgresEpochMicros = 946_684_800_000_000n;
@@ -56,6 +56,12 @@ class Reader {
     return text;
   }
 
+  tuple(): Tuple {
+    const tuple = Tuple.read(this.#bytes, this.#at);
+    this.#at += tuple.byteLength;
+    return tuple;
+  }
+
   /** Of the length that stands before it. */
   text(): string {
     const length = this.uint32();
@@ -63,22 +69,6 @@ class Reader {
     return this.#bytes.toString('utf8', this.#at - length, this.#at);
   }
 }
-
-const textKind = 0x74;
-const nullKind = 0x6e;
-const unchangedKind = 0x75;
-
-const readTuple = (reader: Reader): Tuple => {
-  const values: Tuple[number][] = [];
-  for (let left = reader.int16(); left > 0; left -= 1) {
-    const kind = reader.byte();
-    if (kind === textKind) values.push(reader.text());
-    else if (kind === nullKind) values.push(null);
-    else if (kind === unchangedKind) values.push(unchangedToast);
-    else throw new Error(`pgoutput: a value of the unknown kind ${JSON.stringify(String.fromCharCode(kind))}`);
-  }
-  return values;
-};
 
 const readRelation = (reader: Reader): Relation => {
   const oid = reader.uint32();
@@ -120,14 +110,14 @@ export class PgoutputDecoder {
       case 'I': {
         const relation = this.#relation(reader.uint32());
         reader.byte();
-        return { kind: 'insert', relation, row: readTuple(reader) };
+        return { kind: 'insert', relation, row: reader.tuple() };
       }
       case 'U':
         return this.#update(reader);
       case 'D': {
         const relation = this.#relation(reader.uint32());
         reader.byte();
-        return { kind: 'delete', relation, old: readTuple(reader) };
+        return { kind: 'delete', relation, old: reader.tuple() };
       }
       case 'T': {
         const count = reader.uint32();
@@ -155,9 +145,9 @@ export class PgoutputDecoder {
   #update(reader: Reader): PgoutputMessage {
     const relation = this.#relation(reader.uint32());
     const before = reader.character();
-    const old = before === 'N' ? undefined : readTuple(reader);
+    const old = before === 'N' ? undefined : reader.tuple();
     if (old) reader.byte();
-    return { kind: 'update', relation, row: readTuple(reader), old };
+    return { kind: 'update', relation, row: reader.tuple(), old };
   }
 
   #relation(oid: number): Relation {

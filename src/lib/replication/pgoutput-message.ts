@@ -1,10 +1,5 @@
 import type { Lsn } from './lsn.ts';
-
-/** In place of a large value that an UPDATE did not touch: the stream does not carry it. */
-export const unchangedToast: unique symbol = Symbol('unchanged TOAST value');
-
-/** Column values in the order of {@link Relation.columns}, as Postgres writes them. */
-export type Tuple = readonly (string | null | typeof unchangedToast)[];
+import type { Tuple } from './tuple.ts';
 
 export interface RelationColumn {
   readonly name: string;

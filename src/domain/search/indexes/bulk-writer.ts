@@ -103,12 +103,14 @@ export class BulkWriter {
    * all of it may be written once more.
    */
   async write(operations: readonly IndexOperation[], signal?: AbortSignal): Promise<WriteReport> {
-    const faults = operations.map((operation) => ({ operation, error: faultOf(operation) }));
-    let report: WriteReport = {
-      ...nothingWritten,
-      failed: faults.flatMap(({ operation: { id }, error }) => (error ? [{ id, error }] : [])),
-    };
-    const sound = faults.flatMap(({ operation, error }) => (error ? [] : [operation]));
+    const sound: IndexOperation[] = [];
+    const failed: { readonly id: string; readonly error: AppError }[] = [];
+    for (const operation of operations) {
+      const error = faultOf(operation);
+      if (error) failed.push({ id: operation.id, error });
+      else sound.push(operation);
+    }
+    let report: WriteReport = { ...nothingWritten, failed };
     for (const batch of batches(sound)) report = addReports(report, await this.#send(batch, signal));
     return report;
   }

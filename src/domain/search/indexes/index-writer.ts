@@ -3,6 +3,7 @@ import { AppError } from '../../../lib/errors/app-error.ts';
 import { retryAfterMsOf } from '../../../lib/errors/retry-after.ts';
 import type { Elasticsearch } from '../../../lib/elasticsearch/connect-elasticsearch.ts';
 import type { Queryable } from '../../../lib/postgres/queryable.ts';
+import { AtOnce } from '../../../lib/resilience/at-once.ts';
 import { BulkSize } from './bulk-size.ts';
 import { BulkWriter, type IndexOperation } from './bulk-writer.ts';
 import { indexDocument, indexId, tombstone, type IndexVersion } from './index-document.ts';
@@ -76,6 +77,8 @@ export class IndexWriter {
   readonly #db: Queryable;
   readonly #elasticsearch: Elasticsearch;
   readonly #lanes: number;
+  /** All requests pass through here, of however many calls: how long one takes says something only at a steady load. */
+  readonly #requests: AtOnce;
   readonly #size = new BulkSize();
   readonly #writers = new Map<string, BulkWriter>();
 
@@ -84,6 +87,7 @@ export class IndexWriter {
     this.#db = db;
     this.#elasticsearch = elasticsearch;
     this.#lanes = lanes;
+    this.#requests = new AtOnce(lanes);
   }
 
   /**
@@ -118,14 +122,23 @@ export class IndexWriter {
   }
 
   /** Writes documents as they are given. @throws as {@link update}. */
-  async write(
+  write(aliases: readonly string[], writes: readonly DocumentWrite[], signal?: AbortSignal): Promise<WrittenDocuments> {
+    return this.writeMade(aliases, writes, (write) => write, signal);
+  }
+
+  /** As {@link write}, of documents that are made when it is their turn; where `make` answers undefined nothing is written. */
+  async writeMade<T>(
     aliases: readonly string[],
-    writes: readonly DocumentWrite[],
+    items: readonly T[],
+    make: (item: T) => DocumentWrite | undefined,
     signal?: AbortSignal,
   ): Promise<WrittenDocuments> {
     return this.#inLanes(
-      slices(writes, () => this.#size.current),
-      (part) => this.#send(aliases, part, signal),
+      slices(items, () => this.#size.current),
+      (part) => {
+        const writes = part.map(make).filter((write) => write !== undefined);
+        return this.#send(aliases, writes, signal);
+      },
     );
   }
 
@@ -167,7 +180,7 @@ export class IndexWriter {
     }));
     for (const alias of aliases) {
       for (const part of slices(operations, () => this.#size.current)) {
-        const report = await this.#sendPatiently(alias, part, signal);
+        const report = await this.#requests.run(() => this.#sendPatiently(alias, part, signal));
         const keyOf = (id: string): DocumentKey => {
           const { workspaceId = '', id: own = id } = keys.get(id) ?? {};
           return { workspaceId, id: own };
