@@ -20,7 +20,7 @@ interface Sizes {
 const fullSizes: Sizes = {
   rounds: 3,
   rows: 60_000,
-  documents: 10_000,
+  documents: 40_000,
   embedded: 20_000,
   backfilled: 500_000,
   latency: { rate: 1_000, seconds: 20, idleSeconds: 30 },

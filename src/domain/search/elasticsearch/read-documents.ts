@@ -1,4 +1,4 @@
-import type { Queryable } from '../../../lib/postgres/queryable.ts';
+import { queryOften, type Queryable } from '../../../lib/postgres/queryable.ts';
 import type { KnowledgeStatus } from '../../knowledge/types.ts';
 import type { IndexedModel } from './definition.ts';
 
@@ -41,7 +41,8 @@ export const readDocuments = async (
   { model, dimensions }: IndexedModel,
   { workspaceId, ids, after }: DocumentPage,
 ): Promise<readonly StoredDocument[]> => {
-  const { rows } = await db.query<StoredDocument>(
+  const { rows } = await queryOften<StoredDocument>(
+    db,
     `WITH sized AS (
        SELECT k.workspace_id, k.id, octet_length(k.content) + coalesce(e.chunks, 0) * $2::bigint * ${bytesPerNumber} AS bytes
        FROM treadle.knowledge AS k
