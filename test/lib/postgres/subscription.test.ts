@@ -1,3 +1,4 @@
+import { setImmediate as turn } from 'node:timers/promises';
 import { afterAll, expect, test } from 'vitest';
 import { createLog } from '../../../src/lib/log/create-log.ts';
 import { Subscription } from '../../../src/lib/postgres/subscription.ts';
@@ -52,5 +53,8 @@ test('closing while it still connects leaves nothing behind', async () => {
   await (
     await listening.catch(() => undefined)
   )?.();
+  // The test runner has timers of its own, which are soon over; a pulse goes on for good.
+  for (const deadline = performance.now() + 2_000; timers() > timersBefore && performance.now() < deadline;)
+    await turn();
   expect(timers()).toBeLessThanOrEqual(timersBefore);
 });
