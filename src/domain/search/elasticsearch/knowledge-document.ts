@@ -2,19 +2,7 @@ import { sourceDocument } from '../indexes/index-document.ts';
 import type { SourceDocument } from '../indexes/index-source.ts';
 import type { StoredDocument } from './read-documents.ts';
 import { partsOf, signsOf, textKey } from './text-keys.ts';
-
-/** A vector of Postgres as JSON; cosine knows no direction of all zeroes, which is left out. */
-const vectorJson = (vector: string): string | undefined =>
-  /[1-9]/.test(vector) ? `[${vector.slice(1, -1)}]` : undefined;
-
-/** Pieces of a text with their vectors as JSON: vectors are passed on as they are, without reading their numbers. */
-export const chunksJson = (chunks: StoredDocument['chunks']): string =>
-  `[${chunks
-    .flatMap(({ opening, vector }) => {
-      const json = vectorJson(vector);
-      return json === undefined ? [] : [`{"opening":${JSON.stringify(opening)},"vector":${json}}`];
-    })
-    .join()}]`;
+import { chunksJson } from './vector-json.ts';
 
 /** What the index shows of a document. */
 export const knowledgeDocument = (document: StoredDocument): SourceDocument => {

@@ -1,6 +1,7 @@
 import { queryOften, type Queryable } from '../../../lib/postgres/queryable.ts';
 import type { KnowledgeStatus } from '../../knowledge/types.ts';
 import type { IndexedModel } from './definition.ts';
+import { vectorsIn, type Chunk } from './vector-json.ts';
 
 /** A document as it lies in Postgres, with everything that is searched of it. */
 export interface StoredDocument {
@@ -16,8 +17,7 @@ export interface StoredDocument {
   readonly created_at: Date;
   readonly updated_at: Date;
   readonly tags: readonly string[];
-  /** `vector` as Postgres writes real[]: `{0.5,-1e-05}`. */
-  readonly chunks: readonly { readonly opening: string; readonly vector: string }[];
+  readonly chunks: readonly Chunk[];
 }
 
 /** Which documents: these, those of a workspace, or all; in the order of their ids, those behind `after`. */
@@ -32,16 +32,15 @@ const mostBytes = 8 * 1_048_576;
 /** What a number of a vector takes as text. */
 const bytesPerNumber = 12;
 
-/** Vectors in one text with spaces between them: as JSON each of their thousands of characters would be looked at again. */
 interface ReadRow extends Omit<StoredDocument, 'chunks'> {
   readonly openings: readonly string[];
-  readonly vectors: string;
+  readonly vectors: string | null;
 }
 
-const withChunks = ({ openings, vectors, ...document }: ReadRow): StoredDocument => {
-  const each = vectors.split(' ');
-  return { ...document, chunks: openings.map((opening, place) => ({ opening, vector: each[place] ?? '' })) };
-};
+const withChunks = ({ openings, vectors, ...document }: ReadRow): StoredDocument => ({
+  ...document,
+  chunks: vectorsIn(vectors).map((vector, place) => ({ opening: openings[place] ?? '', vector })),
+});
 
 /**
  * The next documents of a page, with tags, author and the model's vectors, in one statement and so of one moment: up to
@@ -78,7 +77,7 @@ export const readDocuments = async (
      LEFT JOIN treadle.users AS u ON u.id = k.author_id LEFT JOIN tagged ON tagged.id = k.id
      CROSS JOIN LATERAL (
        SELECT coalesce(json_agg(substr(k.content, e.chunk_start + 1, least(e.chunk_end - e.chunk_start, 400)) ORDER BY e.chunk_index), '[]') AS openings,
-         coalesce(string_agg(e.vector::real[]::text, ' ' ORDER BY e.chunk_index), '') AS vectors
+         string_agg(e.vector::real[]::text, ' ' ORDER BY e.chunk_index) AS vectors
        FROM treadle.embeddings AS e
        WHERE e.entity_type = 'knowledge' AND e.entity_id = k.id AND e.model = $1 AND e.dimensions = $2::integer
      ) AS chunked

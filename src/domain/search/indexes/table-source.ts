@@ -3,7 +3,7 @@ import type { Queryable } from '../../../lib/postgres/queryable.ts';
 import type { ReadColumn, Watch } from '../../../lib/replication/watch.ts';
 import type { AppIndex } from '../define-index.ts';
 import { chunksMapping, type IndexedModel } from '../elasticsearch/definition.ts';
-import { chunksJson } from '../elasticsearch/knowledge-document.ts';
+import { chunksJson, vectorsIn } from '../elasticsearch/vector-json.ts';
 import { isKey, isLarge, isStreamed } from './column-json.ts';
 import { completeDefinition, type IndexDefinition } from './index-definition.ts';
 import { documentHead, sourceDocument } from './index-document.ts';
@@ -211,9 +211,9 @@ export class TableSource implements IndexSource {
     const { id, workspace, table, embed } = this.index;
     const order =
       workspace === undefined || this.#catalog.idIsUnique ? `m.${quote(id)}` : `m.${quote(workspace)}, m.${quote(id)}`;
-    const chunks = embed.length === 0 ? '' : `, ${this.#chunks(values.length)} AS chunks`;
+    const vectors = embed.length === 0 ? '' : `, ${this.#vectors(values.length)} AS vectors`;
     // Places and sizes first, so that large values are not read of rows that do not fit.
-    const { rows } = await db.query<Record<string, string | null> & { chunks?: Parameters<typeof chunksJson>[0] }>(
+    const { rows } = await db.query<Record<string, string | null>>(
       `WITH found AS (
          SELECT ${this.#read.map((column) => `m.${quote(column)}`).join(', ')}, m.ctid AS ${placeColumn}, ${this.#sizes} AS ${sizeColumn}
          FROM ${sqlName(table)} AS m ${joined} WHERE ${where} AND ${this.#isKeyed} ORDER BY ${order} LIMIT ${limit}
@@ -222,14 +222,17 @@ export class TableSource implements IndexSource {
          WHERE ${beforeColumn} < ${mostBytes}
        )
        SELECT m.${quote(id)}::text AS id, ${workspace === undefined ? "''" : `m.${quote(workspace)}::text`} AS ws,
-         ${this.#fields.map(({ expression }, place) => `${expression} AS f${place}`).join(', ')}${chunks}
+         ${this.#fields.map(({ expression }, place) => `${expression} AS f${place}`).join(', ')}${vectors}
        FROM page AS m ${this.#gathered} ORDER BY ${order}`,
       embed.length === 0 ? [...values] : [...values, this.#model.model, this.#model.dimensions, this.entityType],
     );
     return rows.map((row) => {
       const key = { workspaceId: row['ws'] ?? '', id: row['id'] ?? '' };
       const fields = this.#fields.map(({ json, head }, place) => head + json(row[`f${place}`] ?? null));
-      if (embed.length > 0) fields.push(`,"chunks":${chunksJson(row.chunks ?? [])}`);
+      if (embed.length > 0) {
+        const chunks = vectorsIn(row['vectors'] ?? null).map((vector) => ({ opening: '', vector }));
+        fields.push(`,"chunks":${chunksJson(chunks)}`);
+      }
       return this.#document(key, fields);
     });
   }
@@ -247,8 +250,8 @@ export class TableSource implements IndexSource {
       .join(' ');
   }
 
-  #chunks(before: number): string {
-    return `(SELECT coalesce(json_agg(json_build_object('opening', '', 'vector', e.vector::real[]::text) ORDER BY e.chunk_index), '[]')
+  #vectors(before: number): string {
+    return `(SELECT string_agg(e.vector::real[]::text, ' ' ORDER BY e.chunk_index)
       FROM treadle.embeddings AS e WHERE e.entity_type = $${before + 3} AND e.entity_id = m.${quote(this.index.id)}
         AND e.model = $${before + 1} AND e.dimensions = $${before + 2}::integer)`;
   }
