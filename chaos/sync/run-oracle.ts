@@ -73,7 +73,7 @@ const judgeStates = async (world: SyncWorld, indexes: readonly SearchIndex[]): P
     `SELECT id::text FROM treadle.jobs WHERE name = 'search.sync-document'`,
   );
   const kept = await world.query<{ sink: string }>('SELECT DISTINCT sink FROM treadle.change_backlog');
-  const overs = await world.countEvents('changes.sink-starts-over');
+  const overs = (await world.told()).filter((line) => line.includes('"event":"changes.sink-starts-over"')).length;
   return [
     ...breach('not to be relied on', suspect),
     ...breach(

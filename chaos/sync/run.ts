@@ -48,6 +48,7 @@ const run = async ({ seed, size, short, standbys }: ReturnType<typeof readSettin
         report(withStandby, result);
         if (result.breaches.length > 0) {
           failed += 1;
+          for (const line of await world.told()) console.log(`  ${line}`);
           console.log(
             `  again: npm run sync-oracle -- --seed ${seed} ${withStandby ? '--standby' : '--no-standby'}${short ? ' --short' : ''}`,
           );

@@ -21,8 +21,8 @@ export interface SyncWorld {
   /** Logs of the replicators. */
   readonly folder: string;
   readonly query: <R extends Record<string, unknown>>(text: string, values?: unknown[]) => Promise<readonly R[]>;
-  /** How often the replicators wrote this event to their logs. */
-  countEvents(event: string): Promise<number>;
+  /** What the replicators wrote to their logs of the stream, of each process in its order. */
+  told(): Promise<readonly string[]>;
   close(): Promise<void>;
 }
 
@@ -96,10 +96,10 @@ export const openWorld = async ({ elasticsearch, withStandby }: SyncWorldOptions
     folder,
     query: async <R extends Record<string, unknown>>(text: string, values?: unknown[]) =>
       (await postgres.query<R>(text, values)).rows,
-    countEvents: async (event) => {
+    told: async () => {
       const files = await fs.readdir(folder);
       const texts = await Promise.all(files.map((file) => fs.readFile(path.join(folder, file), 'utf8')));
-      return texts.reduce((sum, text) => sum + text.split(`"event":"${event}"`).length - 1, 0);
+      return texts.flatMap((text) => text.split('\n').filter((line) => line.includes('"event":"changes.')));
     },
     close: async () => {
       processes.killAll();
