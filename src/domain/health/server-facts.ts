@@ -22,8 +22,10 @@ const facts = `SELECT current_setting('server_version') AS version, pg_postmaste
       ELSE extract(epoch FROM clock_timestamp() - pg_last_xact_replay_timestamp()) * 1000 END
   END::float8 AS replay_lag_ms`;
 
-const replicas = `SELECT coalesce(nullif(application_name, ''), client_addr::text, pid::text) AS name, coalesce(state, 'unknown') AS state,
-  (extract(epoch FROM replay_lag) * 1000)::float8 AS lag_ms FROM pg_stat_replication ORDER BY 1`;
+// Who is connected to a database reads its changes, at a pace of his own: he is no replica, and his slot is told below.
+const replicas = `SELECT coalesce(nullif(r.application_name, ''), r.client_addr::text, r.pid::text) AS name, coalesce(r.state, 'unknown') AS state,
+  (extract(epoch FROM r.replay_lag) * 1000)::float8 AS lag_ms
+  FROM pg_stat_replication AS r JOIN pg_stat_activity AS a ON a.pid = r.pid AND a.datid IS NULL ORDER BY 1`;
 
 const slots = `SELECT slot_name::text AS name, active, wal_status,
   pg_wal_lsn_diff(CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_lsn() END, restart_lsn)::float8 AS retained_bytes

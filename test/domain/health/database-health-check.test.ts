@@ -2,6 +2,8 @@ import { describe, expect, test, vi } from 'vitest';
 import { DatabaseHealthCheck } from '../../../src/domain/health/database-health-check.ts';
 import { createLog } from '../../../src/lib/log/create-log.ts';
 import { Postgres } from '../../../src/lib/postgres/postgres.ts';
+import { ReplicationStream } from '../../../src/lib/replication/replication-stream.ts';
+import { createSlot, dropSlot } from '../../../src/lib/replication/slot.ts';
 import { useDatabase } from '../../services/database.ts';
 
 const database = useDatabase();
@@ -126,6 +128,29 @@ test('it shows slots, and what runs for long without its values', async () => {
   await long;
   client.release();
   await database.query(`SELECT pg_drop_replication_slot('health_check')`);
+});
+
+test('a slow reader of changes is no replica that is behind', async () => {
+  const slot = `health_${process.pid}`;
+  await database.query(`CREATE PUBLICATION health FOR TABLE treadle.users`);
+  const admin = await database.postgres.connectDirect('slot');
+  await createSlot(admin, slot);
+  await admin.end();
+  const applicationName = 'reads changes';
+  const stream = await ReplicationStream.start({
+    target: database.url,
+    applicationName,
+    slot,
+    publications: ['health'],
+    onMessage: () => undefined,
+  });
+  const known = await database.query(`SELECT FROM pg_stat_replication WHERE application_name = $1`, [applicationName]);
+  expect(known).toHaveLength(1);
+  const { details } = await check().check();
+  expect(details.database?.replicas.map(({ name }) => name)).not.toContain(applicationName);
+  expect(details.database?.slots).toContainEqual(expect.objectContaining({ name: slot, active: true }));
+  await stream.stop();
+  await dropSlot(database.postgres, slot);
 });
 
 test('it goes on looking until it is stopped', async () => {
