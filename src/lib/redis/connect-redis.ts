@@ -35,6 +35,8 @@ const optionsFor = (purpose: RedisPurpose): RedisOptions => ({
   connectionName: `treadle:${purpose}`,
   connectTimeout: connectTimeoutMs,
   keepAlive: 10_000,
+  // Whoever subscribes does so again by himself: when a connection ends while the client does, nobody would catch its error.
+  autoResubscribe: false,
   retryStrategy: retryDelayMs,
   sentinelRetryStrategy: retryDelayMs,
   // A server that became a replica, or loads its data, is left; the command goes to whoever is found instead.

@@ -1,3 +1,4 @@
+import { setImmediate as turn } from 'node:timers/promises';
 import { afterEach, expect, test } from 'vitest';
 import { createLog } from '../../../src/lib/log/create-log.ts';
 import { connectRedis, type RedisClient, type RedisPurpose } from '../../../src/lib/redis/connect-redis.ts';
@@ -46,6 +47,29 @@ describeWithRedis('a server', () => {
     const client = await connect(redis.url, purpose);
     if (client.status !== 'ready') await new Promise((resolve) => client.once('ready', resolve));
     expect(await client.ping()).toBe('PONG');
+  });
+
+  test('a subscriber that is closed in the moment in which it is back leaves no error to nobody', async () => {
+    const faults: unknown[] = [];
+    const onFault = (error: unknown): void => void faults.push(error);
+    process.on('unhandledRejection', onFault);
+    try {
+      const client = await connect(redis.url, 'cache');
+      if ('nodes' in client) throw new Error('not one server');
+      if (client.status !== 'ready') await new Promise((resolve) => client.once('ready', resolve));
+      await client.subscribe('a channel');
+      const ended = new Promise((resolve) => client.once('end', resolve));
+      client.once('ready', () => {
+        client.disconnect();
+        client.stream.destroy();
+      });
+      client.stream.destroy();
+      await ended;
+      await turn();
+      expect(faults).toEqual([]);
+    } finally {
+      process.off('unhandledRejection', onFault);
+    }
   });
 
   test('refuses a database number that it does not have', async () => {

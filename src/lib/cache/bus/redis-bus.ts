@@ -60,7 +60,7 @@ export class RedisBus implements CacheBus {
       });
       for (const gone of ['close', 'end', '-subscriber', '-node']) client.on(gone, listener.lost);
       const listen = (): void => void this.#listen(client, listener);
-      // After the first time the client subscribes again by itself.
+      // On a Cluster the client subscribes again by itself, and is only asked once more.
       for (const here of ['ready', '+subscriber', 'subscribersReady']) client.on(here, listen);
       if (client.status === 'ready') listen();
     } catch (error) {
