@@ -17,16 +17,18 @@ import {
 const prefixOf = (queue: string): string => `{treadle:${queue}}`;
 
 /**
- * Connections of the clients that BullMQ makes of a Cluster's, one client for each worker. After a failover some of them stay
- * open when the worker is closed: nobody knows them any more.
+ * Connections of a Cluster's client, and of those that BullMQ makes of it, one for each worker. After a failover some of them
+ * stay open when the client is closed: nobody knows them any more.
  */
-const duplicatedConnections = (client: RedisClient): ReadonlySet<RedisClient> => {
+const connectionsOf = (client: RedisClient): ReadonlySet<RedisClient> => {
   const open = new Set<RedisClient>();
   const watch = (one: RedisClient): void => {
     open.add(one);
     one.once('end', () => open.delete(one));
   };
   if (!('nodes' in client)) return open;
+  for (const node of client.nodes()) watch(node);
+  client.on('+node', watch);
   const duplicate = client.duplicate.bind(client);
   Object.assign(client, {
     duplicate: (...args: Parameters<typeof duplicate>): Cluster => {
@@ -41,7 +43,7 @@ const duplicatedConnections = (client: RedisClient): ReadonlySet<RedisClient> =>
 
 export const connectBullOnRedis = async (address: RedisAddress, log: Log): Promise<BullConnection> => {
   const { client, facts } = await connectQueueRedis(address, log);
-  const duplicated = duplicatedConnections(client);
+  const connections = connectionsOf(client);
   const warning = evictionWarning(facts);
   if (warning !== undefined) log.warn({ event: 'redis.may-evict', variable: address.variable }, warning);
   // BullMQ would write the same to the terminal for each of its connections, and fail where INFO is forbidden.
@@ -96,7 +98,7 @@ export const connectBullOnRedis = async (address: RedisAddress, log: Log): Promi
   const close = async (): Promise<void> => {
     if (client.status === 'ready') await client.quit().catch(() => undefined);
     client.disconnect();
-    for (const connection of duplicated) connection.disconnect();
+    for (const connection of connections) connection.disconnect();
   };
 
   return { backend: 'redis', openQueue, openWorker, epoch, outages: () => outages, close };
